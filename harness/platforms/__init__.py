@@ -1,0 +1,56 @@
+"""The platforms behind one small protocol. Nothing outside this package asks which platform it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Endpoints:
+    """Where a platform that is up can be reached."""
+
+    kubeconfig: Path
+    context: str
+    gateway_url: str
+    """Where users' requests go in; the host name they ask for is the chart's."""
+    prometheus_url: str
+    """As the harness reaches it."""
+    registry: str
+    """The registry as image references name it, such as localhost:5001."""
+    namespace: str
+
+
+class Platform(Protocol):
+    """What a scenario needs of a platform."""
+
+    name: str
+
+    def session(self, say: Say, *, keep: bool) -> AbstractContextManager[Endpoints]:
+        """The platform, up for the length of a `with` block: started if need be, and stopped afterwards if it was (unless keep)."""
+        ...
+
+    def check(self) -> None:
+        """Raise PlatformError when a part of the platform has died, Inconclusive when it was what the gate measures with."""
+        ...
+
+    def verify_load_target(self) -> None:
+        """Raise PlatformError unless the gateway's port is served by a process of this platform."""
+        ...
+
+    def values(self) -> tuple[tuple[Path, ...], Mapping[str, Any]]:
+        """The chart's values files for this platform, and the values that are known only now."""
+        ...
+
+    def tools(self) -> Mapping[str, Path]:
+        """The programs that the harness calls: helm, crane."""
+        ...
+
+    def facts(self) -> Mapping[str, str]:
+        """Versions of every part, for the report."""
+        ...

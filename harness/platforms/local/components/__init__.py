@@ -1,0 +1,41 @@
+"""The platform's components, each declared once by a PURE function from the configuration."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from harness.platforms.local.components import (
+    apiserver,
+    bootstrap,
+    controller_manager,
+    etcd,
+    gateway,
+    istiod,
+    node_agent,
+    prometheus,
+    registry,
+    rollouts,
+)
+from harness.platforms.local.config import LocalConfig
+from harness.supervisor.component import Component
+
+_MODULES = (
+    etcd, apiserver, bootstrap, controller_manager, rollouts, istiod, gateway, registry, prometheus, node_agent,
+)
+
+
+def components(config: LocalConfig) -> tuple[Component, ...]:
+    """Every component, in the order in which a reader would tell of them; the start order comes from their needs."""
+    return tuple(component for module in _MODULES for component in module.components(config))
+
+
+def files(config: LocalConfig) -> dict[Path, str]:
+    """Every generated configuration file, by its path."""
+    declared = components(config)
+    return {
+        **bootstrap.files(config),
+        **istiod.files(config),
+        **gateway.files(config),
+        **registry.files(config),
+        **prometheus.files(config, declared),
+    }

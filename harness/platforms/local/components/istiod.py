@@ -1,0 +1,51 @@
+"""istiod: turns the VirtualService that Argo Rollouts writes into the gateway's configuration."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import yaml
+
+from harness.platforms.local.config import CLUSTER, LOOPBACK, MESH_NAMESPACE, LocalConfig
+from harness.supervisor.component import Component, HttpProbe, Port
+
+MESH = {
+    "defaultProviders": {},
+    "enablePrometheusMerge": False,
+    "rootNamespace": MESH_NAMESPACE,
+    # With automatic mTLS istiod names an SDS cluster that no agent serves here, and Envoy never opens its listener.
+    "enableAutoMtls": False,
+    "accessLogFile": "",
+}
+
+
+def components(config: LocalConfig) -> tuple[Component, ...]:
+    """One istiod: plain XDS and debug ports on loopback, no certificate authority, no webhooks."""
+    folder = config.paths.data / "istiod"
+    return (
+        Component(
+            name="istiod",
+            argv=(
+                str(config.binaries["pilot-discovery"]), "discovery", f"--kubeconfig={config.kubeconfig('istiod')}",
+                f"--meshConfig={config.paths.config / 'mesh.yaml'}", f"--httpAddr={LOOPBACK}:{config.ports.istiod_http}",
+                f"--grpcAddr={LOOPBACK}:{config.ports.istiod_grpc}", "--httpsAddr=", "--secureGRPCAddr=", "--monitoringAddr=",
+                "--registries=Kubernetes", f"--clusterID={CLUSTER}", f"--namespace={MESH_NAMESPACE}",
+            ),
+            env={
+                "HOME": str(folder), "POD_NAME": "istiod-local", "POD_NAMESPACE": MESH_NAMESPACE, "CLUSTER_ID": CLUSTER,
+                "ENABLE_CA_SERVER": "false", "PILOT_CERT_PROVIDER": "istiod", "INJECTION_WEBHOOK_CONFIG_NAME": "",
+                "VALIDATION_WEBHOOK_CONFIG_NAME": "", "PILOT_ENABLE_ALPN_FILTER": "false",
+                "PILOT_ENABLE_METADATA_EXCHANGE": "false",
+            },
+            # istiod writes into the folder that it is started in.
+            cwd=folder,
+            ports=(Port(name="http", host=LOOPBACK, number=config.ports.istiod_http), Port(name="grpc", host=LOOPBACK, number=config.ports.istiod_grpc)),
+            ready=HttpProbe(url=f"http://{LOOPBACK}:{config.ports.istiod_http}/ready"),
+            needs=("crds-served", "roles"),
+        ),
+    )
+
+
+def files(config: LocalConfig) -> dict[Path, str]:
+    """The mesh's configuration."""
+    return {config.paths.config / "mesh.yaml": yaml.safe_dump(MESH)}

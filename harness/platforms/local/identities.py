@@ -1,0 +1,117 @@
+"""Who talks to the API: one identity per component, each with the rights that its upstream role names and no more."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+
+from harness.platforms.local.certs import Authority, Identity, kubeconfig, signing_key, write_private
+from harness.platforms.local.config import (
+    APP_NAMESPACE,
+    CLUSTER,
+    LOOPBACK,
+    MESH_NAMESPACE,
+    ROLLOUTS_NAMESPACE,
+    LocalConfig,
+)
+
+ADMIN = Identity(name="admin", common_name="gateproof-admin", groups=("system:masters",))
+"""The person who runs the harness: the run's kubeconfig, and the bootstrap that installs CRDs and roles."""
+CLIENTS = (
+    ADMIN,
+    Identity(name="kube-controller-manager", common_name="system:kube-controller-manager"),
+    Identity(name="argo-rollouts", common_name="argo-rollouts"),
+    Identity(name="istiod", common_name="istiod"),
+    Identity(name="prometheus", common_name="prometheus"),
+    Identity(name="node-agent", common_name="gateproof-node-agent"),
+)
+APISERVER = Identity(
+    name="apiserver", common_name="kube-apiserver",
+    hosts=(LOOPBACK, "10.96.0.1", "localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc"),
+)
+ETCD = Identity(name="etcd", common_name="etcd", hosts=(LOOPBACK, "localhost"))
+
+
+def write(config: LocalConfig) -> None:
+    """Make the run's keys, certificates and kubeconfigs. etcd has an authority of its own: only the API server may ask it."""
+    authority, etcd_authority = Authority(f"{CLUSTER}-ca"), Authority(f"{CLUSTER}-etcd-ca")
+    pki = config.paths.pki
+    for name, pem in (("ca", authority.pem), ("etcd-ca", etcd_authority.pem)):
+        write_private(pki / f"{name}.crt", pem)
+    private, public = signing_key()
+    write_private(pki / "service-accounts.key", private)
+    write_private(pki / "service-accounts.pub", public)
+    etcd_client = Identity(name="etcd-client", common_name="kube-apiserver")
+    for issuer, identity in ((authority, APISERVER), (etcd_authority, ETCD), (etcd_authority, etcd_client)):
+        cert, key = issuer.issue(identity)
+        write_private(config.cert(identity.name), cert)
+        write_private(config.key(identity.name), key)
+    for identity in CLIENTS:
+        cert, key = authority.issue(identity)
+        write_private(config.cert(identity.name), cert)
+        write_private(config.key(identity.name), key)
+        text = kubeconfig(
+            cluster=CLUSTER, server=config.apiserver_url, ca=authority.pem, user=identity.common_name, cert=cert, key=key
+        )
+        write_private(config.kubeconfig(identity.name), text)
+        if identity is ADMIN:
+            write_private(config.paths.kubeconfig, text)
+
+
+def manifests() -> str:
+    """Namespaces, and the roles that upstream does not ship, bound to the identities above."""
+    objects: list[dict[str, Any]] = [
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+        for name in (APP_NAMESPACE, MESH_NAMESPACE, ROLLOUTS_NAMESPACE)
+    ]
+    objects += [
+        _role("gateproof-prometheus", [_rule("", ["pods", "nodes", "services", "endpoints", "namespaces"], "get list watch")]),
+        _role("gateproof-node-agent", [
+            _rule("", ["nodes", "nodes/status"], "get list watch create update patch"),
+            _rule("", ["pods"], "get list watch delete"),
+            _rule("", ["pods/binding"], "create"),
+            _rule("", ["pods/status"], "get update patch"),
+            _rule("", ["configmaps", "secrets"], "get"),
+            _rule("", ["events"], "create patch update"),
+            _rule("events.k8s.io", ["events"], "create patch update"),
+            _rule("networking.istio.io", ["workloadentries"], "get list watch create update patch delete"),
+            _rule("coordination.k8s.io", ["leases"], "get create update patch"),
+        ]),
+        # istiod elects leaders and keeps its own state in its namespace; upstream grants that by a namespaced role.
+        _role("istiod-own-namespace", [
+            _rule("", ["configmaps"], "get list watch create update delete"),
+            _rule("coordination.k8s.io", ["leases"], "get update patch create"),
+        ], namespace=MESH_NAMESPACE),
+        _bind("argo-rollouts", "argo-rollouts", "argo-rollouts"),
+        _bind("istiod", "istiod-clusterrole-istio-system", "istiod"),
+        _bind("istiod-gateway-controller", "istiod-gateway-controller-istio-system", "istiod"),
+        _bind("istiod-own-namespace", "istiod-own-namespace", "istiod", namespace=MESH_NAMESPACE),
+        _bind("gateproof-prometheus", "gateproof-prometheus", "prometheus"),
+        _bind("gateproof-node-agent", "gateproof-node-agent", "gateproof-node-agent"),
+    ]
+    return yaml.safe_dump_all(objects, sort_keys=False)
+
+
+def _rule(group: str, resources: list[str], verbs: str) -> dict[str, Any]:
+    return {"apiGroups": [group], "resources": resources, "verbs": verbs.split()}
+
+
+def _role(name: str, rules: list[dict[str, Any]], *, namespace: str | None = None) -> dict[str, Any]:
+    metadata = {"name": name, **({"namespace": namespace} if namespace else {})}
+    return {
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role" if namespace else "ClusterRole",
+        "metadata": metadata, "rules": rules,
+    }
+
+
+def _bind(name: str, role: str, user: str, *, namespace: str | None = None) -> dict[str, Any]:
+    kind = "Role" if namespace else "ClusterRole"
+    metadata = {"name": name, **({"namespace": namespace} if namespace else {})}
+    return {
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": f"{kind}Binding", "metadata": metadata,
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": role},
+        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": user}],
+    }
+
+

@@ -1,0 +1,145 @@
+"""The process that owns a local platform: it starts the components, watches them, and takes them along when it ends.
+
+`up` leaves it running; a single scenario's ends with that scenario, also when the harness is killed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import ctypes
+import os
+import signal
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from harness.errors import HarnessError, PlatformError
+from harness.platforms.local import binaries, state
+from harness.platforms.local.plan import claimed_addresses, configure, prepare, validated
+from harness.platforms.local.paths import RunPaths
+from harness.supervisor.ports import check_ports
+from harness.supervisor.errors import ComponentExited
+from harness.supervisor.status import Event
+from harness.supervisor.status import State as ComponentState
+from harness.supervisor.supervisor import Supervisor
+
+PR_SET_PDEATHSIG = 1
+CHECK_EVERY_SECONDS = 0.2
+STATE_EVERY_SECONDS = 5.0
+
+
+class Owner:
+    """Keeps state.json true for as long as the platform lives."""
+
+    def __init__(self, paths: RunPaths) -> None:
+        self._paths = paths
+        self._supervisor: Supervisor | None = None
+        self._stop = False
+        self._state = state.State(phase="starting", pid=os.getpid(), started_at=time.time())
+
+    def request_stop(self, *_: object) -> None:
+        """Called by a signal: end what is under way, in order."""
+        self._stop = True
+        if self._supervisor:
+            self._supervisor.request_stop()
+
+    def run(self, args: argparse.Namespace) -> int:
+        """Start, watch, stop. Returns the process' exit code; the error's one line is in state.json."""
+        self._write()
+        try:
+            with claimed_addresses() as addresses:
+                self._start(args, addresses)
+                if args.detach:
+                    _die_with_parent(0)
+                self._watch()
+                self._write(phase="stopping")
+        except HarnessError as error:
+            self._write(phase="stopped" if self._stop else "failed", error=str(error), exit_code=error.exit_code)
+            return 0 if self._stop else error.exit_code
+        except OSError as error:
+            failure = PlatformError(f"the platform in {self._paths.root} failed: {error}")
+            self._write(phase="failed", error=str(failure), exit_code=failure.exit_code)
+            return failure.exit_code
+        finally:
+            if self._supervisor:
+                self._supervisor.stop()
+        self._write(phase="stopped", components=[])
+        return 0
+
+    def _start(self, args: argparse.Namespace, addresses: str) -> None:
+        programs = binaries.find()
+        if programs is None:
+            raise PlatformError("the platform's programs are not built yet: run ./run.sh setup")
+        config = configure(
+            self._paths, programs, gateway_port=args.gateway_port, registry_port=args.registry_port, address_range=addresses
+        )
+        check_ports(validated(config).components)
+        prepare(config)
+        self._state = replace(self._state, ports=vars(config.ports), address_range=addresses)
+        self._supervisor = Supervisor(validated(config), self._paths.logs, self._on_event)
+        if self._stop:
+            raise PlatformError("stopped while starting")
+        self._supervisor.start()
+        self._write(phase="ready", ready_after=round(time.time() - self._state.started_at, 2))
+
+    def _watch(self) -> None:
+        """Until somebody asks to stop. A component that dies is recorded, not restarted: a gate is judged by what happened."""
+        assert self._supervisor is not None  # noqa: S101 -- set by _start
+        last = time.monotonic()
+        while not self._stop:
+            with contextlib.suppress(ComponentExited):
+                # Its death was told as an event too, and that is where it is recorded.
+                self._supervisor.wait(CHECK_EVERY_SECONDS)
+            if time.monotonic() - last > STATE_EVERY_SECONDS:
+                last = time.monotonic()
+                self._write()
+            if self._state.died:
+                time.sleep(CHECK_EVERY_SECONDS)  # wait() returns at once from now on
+
+    def _on_event(self, event: Event) -> None:
+        print(f"{event.seconds:7.2f} {event.component} {event.state} {event.detail}", flush=True)  # noqa: T201 -- the owner's log
+        if event.state is ComponentState.DIED:
+            line = f"component {event.component} died: {event.detail.splitlines()[0] if event.detail else 'it said nothing'}"
+            self._state = replace(self._state, died={**self._state.died, event.component: line})
+        self._write()
+
+    def _write(self, **changes: object) -> None:
+        if self._supervisor and "components" not in changes:
+            changes["components"] = [
+                {"name": s.name, "pid": s.pid, "state": s.state, "ready_after": s.ready_after_seconds, "rss": s.rss_bytes}
+                for s in self._supervisor.statuses()
+            ]
+        self._state = replace(self._state, **changes)  # type: ignore[arg-type]
+        state.write(self._paths.state, self._state)
+
+
+def _die_with_parent(signum: int) -> None:
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signum, 0, 0, 0)
+
+
+def main() -> int:
+    """Entry point of `python -m harness.platforms.local.owner`, started by the harness alone."""
+    parser = argparse.ArgumentParser(prog="harness.platforms.local.owner")
+    parser.add_argument("--run-dir", type=Path, required=True)
+    parser.add_argument("--parent", type=int, required=True)
+    parser.add_argument("--detach", action="store_true")
+    parser.add_argument("--gateway-port", type=int, required=True)
+    parser.add_argument("--registry-port", type=int, required=True)
+    args = parser.parse_args()
+    paths = RunPaths(root=args.run_dir)
+    owner = Owner(paths)
+    signal.signal(signal.SIGTERM, owner.request_stop)
+    signal.signal(signal.SIGINT, owner.request_stop)
+    _die_with_parent(signal.SIGTERM)
+    if os.getppid() != args.parent:
+        return 0  # the harness died before the line above took effect
+    lock = state.Lock(paths.lock)
+    if not lock.acquire():
+        return 0  # the harness looked first; only a race of two ends here, and the other one has the platform
+    return owner.run(args)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,80 @@
+"""From what the user asked for to a validated plan: allocate, write the configuration, and hand the components over."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import socket
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import harness
+from harness.errors import PlatformError
+from harness.platforms.local import binaries, identities
+from harness.platforms.local.components import components, files
+from harness.platforms.local.config import GATEWAY_PORT, LOOPBACK, REGISTRY_PORT, LocalConfig, Ports
+from harness.platforms.local.paths import RunPaths, cache_root, make_private
+from harness.supervisor.plan import Plan, plan
+from harness.supervisor.ports import free_port
+from harness.supervisor.process import runnable_programs
+
+CLAIM_PORT = 47101
+_RANGES = range(77, 127)
+
+
+def configure(
+    paths: RunPaths, programs: binaries.Binaries, *, gateway_port: int = GATEWAY_PORT, registry_port: int = REGISTRY_PORT,
+    address_range: str = "127.77.0.0/16",
+) -> LocalConfig:
+    """A configuration with free ports for everything but the two that the user knows."""
+    ports = {name: free_port(LOOPBACK) for name in Ports.free_names()}
+    return LocalConfig(
+        paths=paths, ports=Ports(**ports, gateway=gateway_port, registry=registry_port), binaries=programs,
+        envoy=binaries.envoy(), python=Path(sys.executable), source=Path(harness.__file__).parents[1],
+        image_store=cache_root() / "images", address_range=address_range,
+    )
+
+
+def validated(config: LocalConfig) -> Plan:
+    """The plan, with everything that is wrong with it reported at once. Raises PlanError."""
+    declared = components(config)
+    return plan(declared, existing=runnable_programs(declared))
+
+
+def prepare(config: LocalConfig) -> None:
+    """Start from nothing: old data is removed, keys and configuration are made anew."""
+    paths = config.paths
+    paths.make()
+    for folder in (paths.data, paths.config, paths.pki, paths.logs):
+        shutil.rmtree(folder, ignore_errors=True)
+    paths.make()
+    for component in components(config):
+        if component.cwd:
+            make_private(component.cwd)
+    identities.write(config)
+    for path, text in files(config).items():
+        path.write_text(text)
+
+
+@contextlib.contextmanager
+def claimed_addresses() -> Iterator[str]:
+    """A /16 of loopback that no other platform on this machine uses while the block lasts.
+
+    The claim is a bound socket on the range's last address: it holds across users and ends with the process.
+    Raises PlatformError when every range is taken, or when the machine has only 127.0.0.1 (macOS).
+    """
+    for second in _RANGES:
+        claim = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        try:
+            claim.bind((f"127.{second}.255.254", CLAIM_PORT))
+        except OSError:
+            claim.close()
+            continue
+        with claim:
+            yield f"127.{second}.0.0/16"
+        return
+    raise PlatformError(
+        f"no loopback range for pods is free (tried 127.{_RANGES[0]}.0.0/16 to 127.{_RANGES[-1]}.0.0/16): "
+        "stop other platforms with `down`"
+    )
