@@ -9,19 +9,23 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import psutil
+import requests
 
 import harness
 from harness.errors import EXIT_USAGE, HarnessError, Inconclusive, PlatformError, UsageError
 from harness.platforms import Endpoints, Say
 from harness.platforms.local import binaries, state
+from harness.platforms.local.components import components
 from harness.platforms.local.config import APP_NAMESPACE, CLUSTER, GATEWAY_PORT, LOOPBACK, REGISTRY_PORT
 from harness.platforms.local.paths import RunPaths
+from harness.platforms.local.plan import configure
 from harness.platforms.local.versions import versions
+from harness.supervisor.plan import plan, render
 from harness.supervisor.ports import foreign_holder, owned_by
 
 START_TIMEOUT_SECONDS = 120.0
@@ -201,3 +205,67 @@ class LocalPlatform:
     def facts(self) -> Mapping[str, str]:
         """Versions of every part, from the lock files that pin them."""
         return versions()
+
+    def setup(self, say: Say) -> None:
+        """Have every program built."""
+        binaries.ensure(say)
+
+    def plan(self) -> str:
+        """What `up` would start, as text."""
+        found = binaries.find() or binaries.cached()
+        config = configure(self.paths, found, gateway_port=self.gateway_port, registry_port=self.registry_port)
+        return render(plan(components(config), existing={c.argv[0] for c in components(config)}))
+
+    def healthy(self) -> bool:
+        """Whether the platform is up and every component lives."""
+        now = self.read()
+        return bool(now and now.phase == "ready" and not now.died)
+
+    def status(self) -> dict[str, Any]:
+        """The platform's state, as data."""
+        now = self.read()
+        if now is None:
+            return {"phase": "down", "run_dir": str(self.run_dir)}
+        memory = sum(c["rss"] or 0 for c in now.components)
+        return {**asdict(now), "run_dir": str(self.run_dir), "rss_bytes": memory, "urls": self._urls(now)}
+
+    def describe(self) -> str:
+        """The platform's state, for people."""
+        now = self.status()
+        if now["phase"] == "down":
+            return f"no platform is up in {self.run_dir}"
+        rows = [f"platform {now['phase']} in {self.run_dir} (pid {now['pid']}), {now['rss_bytes'] / 2**20:.0f} MiB"]
+        for each in now["components"]:
+            pid = f"pid {each['pid']}" if each["pid"] else ""
+            memory = f"{each['rss'] / 2**20:5.0f} MiB" if each["rss"] else ""
+            rows.append(f"  {each['name']:<24} {each['state']:<9} {pid:<11} {memory}")
+        rows += [f"  {name:<24} {url}" for name, url in now["urls"].items()]
+        rows += [f"  {line}" for line in now["died"].values()]
+        return "\n".join(rows)
+
+    def _urls(self, now: state.State) -> dict[str, str]:
+        return {
+            "gateway (webapp.local)": f"http://{LOOPBACK}:{now.ports['gateway']}",
+            "registry": f"http://localhost:{now.ports['registry']}/v2/",
+            "Prometheus API": f"http://{LOOPBACK}:{now.ports['prometheus']}/api/v1/query?query=up",
+            "Envoy statistics": f"http://{LOOPBACK}:{now.ports['envoy_admin']}/stats/prometheus",
+            "kubectl": f"{self.tools()['kubectl']} --kubeconfig {self.paths.kubeconfig}",
+        }
+
+    def dashboards(self) -> tuple[list[str], bool]:
+        """A line for each thing that can be looked at, and whether all of them answer."""
+        lines, healthy = [], self.healthy()
+        for name, url in self._urls(self._running()).items():
+            if not url.startswith("http"):
+                lines.append(f"{name:<24} {url}")
+                continue
+            session = requests.Session()
+            session.trust_env = False
+            try:
+                answer = str(session.get(url, headers={"Host": "webapp.local"}, timeout=3).status_code)
+            except requests.RequestException:
+                # The gateway listens only once a Gateway asks for it.
+                answer = "no release is installed" if "gateway" in name else "no answer"
+                healthy = healthy and "gateway" in name
+            lines.append(f"{name:<24} {url}  {answer}")
+        return lines, healthy

@@ -296,11 +296,13 @@ def wake_times(container: Container, state: ContainerState, ctx: Context) -> Ite
                 yield state.stop.hook_until
     elif state.stage is Stage.RUNNING:
         yield from probing.wake_times(container, state)
-    elif state.stage is Stage.POST_START and isinstance(container.post_start, Sleep):
-        yield state.next_at
-    elif ctx.wanted and ctx.address and _has_next(state, ctx):
+    elif _has_next(container, state, ctx):
         yield state.next_at
 
 
-def _has_next(state: ContainerState, ctx: Context) -> bool:
+def _has_next(container: Container, state: ContainerState, ctx: Context) -> bool:
+    if state.stage is Stage.POST_START:
+        return isinstance(container.post_start, Sleep)
+    if not ctx.wanted or not ctx.address:
+        return False
     return state.stage is Stage.WAITING or (state.stage is Stage.DONE and may_restart(ctx.pod, state, ctx.init))

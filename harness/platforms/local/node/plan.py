@@ -74,7 +74,7 @@ def _send(state: PodState, op: Op) -> PodState:
 
 
 def _bind(pod: Pod, state: PodState, now: float) -> Step:
-    if pod.gated or pod.deleted_at is not None or _op(state, Op.BIND).in_flight or state.refused:
+    if pod.gated or pod.deleted_at is not None or _op(state, Op.BIND).in_flight or state.bound:
         return Step(state=state, actions=())
     if now < _op(state, Op.BIND).retry_at:
         return Step(state=state, actions=(), wake_at=_op(state, Op.BIND).retry_at)
@@ -101,6 +101,8 @@ def _take_op(state: PodState, fact: OpDone, now: float) -> PodState:
     if fact.op is Op.ENTRY:
         # A write that failed may have arrived all the same.
         return replace(state, entry=state.sent_entry, entry_sure=True) if fact.ok else replace(state, entry_sure=False)
+    if fact.op is Op.BIND and done:
+        return replace(state, bound=True)
     if fact.op is Op.DELETE and done:
         return replace(state, deleted=True)
     return state

@@ -133,6 +133,7 @@ class PodState:
     stop_by: float | None = None
     gone: bool = False
     refused: bool = False
+    bound: bool = False
     deleted: bool = False
 
 

@@ -161,8 +161,8 @@ def workload_entry(pod: Pod, address: str) -> dict[str, Any]:
     """The WorkloadEntry that makes istiod send traffic to the pod.
 
     The keys of `ports` are the names of container ports: istiod (1.31, serviceInstanceFromWorkloadInstance) looks up a Service's
-    named targetPort there, and leaves the endpoint out when the name is missing. With a numeric targetPort it looks up the Service
-    port's own name first and takes the number if that is missing, so a Service port named like a container port reaches that one.
+    named targetPort there, and leaves the endpoint out when the name is missing. With a numeric targetPort it looks up the
+    Service port's own name first, so a Service port that is named like a container port reaches that one whatever the number.
     """
     meta: dict[str, Any] = {
         "name": pod.name,

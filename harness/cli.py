@@ -1,0 +1,147 @@
+"""The command line: parse, call, map errors to exit codes."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from typing import Any
+
+import click
+
+from harness.errors import EXIT_PLATFORM, EXIT_USAGE, HarnessError
+from harness.options import Common, common_options, options_of, platform_options
+from harness.platforms.catalog import PlatformOptions, make
+from harness.signals import raise_on_signal
+
+CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 120}
+
+
+@click.group(context_settings=CONTEXT)
+@click.version_option(package_name="gateproof", prog_name="harness")
+def cli() -> None:
+    """Prove on real parts that a canary gate promotes good releases and rolls back bad ones.
+
+    Exit codes: 0 the expected decision for the expected reason, 1 another decision, 2 wrong usage, 3 the experiment is
+    inconclusive, 4 the platform failed, 130 interrupted.
+    """
+
+
+@cli.command()
+@common_options
+def success(common: Common) -> int:
+    """Release a healthy v1.1: the gate must promote it."""
+    from harness.scenario import success as scenario  # noqa: PLC0415 -- `--help` should not wait for what only a run needs
+
+    return _run(scenario(window_seconds=common.window, rps=common.rps, seed=common.seed), common)
+
+
+@cli.command()
+@click.option("--error-rate", type=float, metavar="PCT", help="Percent of v1.1's answers that are errors (default 5 without --latency-ms).")
+@click.option("--latency-ms", type=float, metavar="MS", help="Milliseconds that every answer of v1.1 takes longer.")
+@common_options
+def failure(common: Common, error_rate: float | None, latency_ms: float | None) -> int:
+    """Release a faulty v1.1: the gate must roll it back at the first step."""
+    from harness.scenario import failure as scenario  # noqa: PLC0415
+
+    made = scenario(
+        error_rate=error_rate, latency_ms=latency_ms, window_seconds=common.window, rps=common.rps, seed=common.seed
+    )
+    return _run(made, common)
+
+
+@cli.command()
+@platform_options
+def up(platform: PlatformOptions) -> int:
+    """Start the platform and leave it running."""
+    started = time.monotonic()
+    made = make(platform)
+    made.up(_say)
+    click.echo(made.describe())
+    click.echo(f"up in {time.monotonic() - started:.1f} s")
+    return 0
+
+
+@cli.command()
+@click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@platform_options
+def status(platform: PlatformOptions, output: str) -> int:
+    """Show what runs, where it can be reached, and how much memory it takes. Exit 4 when it is not up or a part has died."""
+    made = make(platform)
+    click.echo(json.dumps(made.status(), indent=2) if output == "json" else made.describe())
+    return 0 if made.healthy() else EXIT_PLATFORM
+
+
+@cli.command()
+@platform_options
+def dashboards(platform: PlatformOptions) -> int:
+    """Print where each part of the running platform can be looked at, after asking each whether it answers."""
+    made = make(platform)
+    lines, healthy = made.dashboards()
+    for line in lines:
+        click.echo(line)
+    return 0 if healthy else EXIT_PLATFORM
+
+
+@cli.command()
+@platform_options
+def down(platform: PlatformOptions) -> int:
+    """Stop the platform of this folder."""
+    stopped = make(platform).down()
+    click.echo("stopped" if stopped else f"nothing was running in {platform.run_dir}")
+    return 0
+
+
+@cli.command()
+@platform_options
+def plan(platform: PlatformOptions) -> int:
+    """Print what `up` would start: every program with its arguments, ports and needs. Nothing is started."""
+    click.echo(make(platform).plan())
+    return 0
+
+
+@cli.command()
+@platform_options
+def setup(platform: PlatformOptions) -> int:
+    """Build or download whatever the platform needs, so that later runs start at once."""
+    make(platform).setup(_say)
+    click.echo("everything is there")
+    return 0
+
+
+def _say(line: str) -> None:
+    click.echo(line, err=True)
+
+
+def _run(scenario: Any, common: Common) -> int:
+    from harness.outcome import play  # noqa: PLC0415
+
+    return play(scenario, common, options_of(common), make(common.platform))
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command. Every failure is one line on standard error and one exit code."""
+    raise_on_signal()
+    try:
+        code = cli.main(args=argv, prog_name="harness", standalone_mode=False)
+    except click.exceptions.Exit as done:
+        return int(done.exit_code)
+    except click.ClickException as error:
+        return _fail(error.format_message(), EXIT_USAGE)
+    except click.Abort:
+        return _fail("interrupted", 130)
+    except HarnessError as error:
+        return _fail(str(error), error.exit_code)
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        return _fail(f"{error.strerror or error}{where}", EXIT_PLATFORM)
+    return int(code or 0)
+
+
+def _fail(message: str, code: int) -> int:
+    sys.stdout.flush()
+    click.echo(f"error: {message}", err=True)
+    return code
+
+
+__all__ = ["main"]

@@ -1,0 +1,101 @@
+"""From what was watched, recorded and sampled to one Observation; and a look-out for Prometheus meanwhile."""
+
+from __future__ import annotations
+
+import threading
+import time
+from types import TracebackType
+from typing import Self
+
+import requests
+
+from harness.load import Load
+from harness.observation import (
+    LoadSummary,
+    Observation,
+    ServedSample,
+    hash_of_release,
+    images_by_hash,
+    parse_analysis_run,
+    parse_response,
+    parse_rollout,
+    parse_weights,
+)
+from harness.platforms import Endpoints
+from harness.release import RELEASE
+from harness.scenario import Scenario
+from harness.variants import BuiltImage
+from harness.watch import Watcher
+
+SETTLE_SECONDS = 2.0
+"""How long a weight may take from the VirtualService to the gateway: istiod waits 0.1 s for more changes, then pushes."""
+
+
+class PrometheusMonitor:
+    """Asks Prometheus once a second whether it is ready; a gate that could not measure has proved nothing."""
+
+    def __init__(self, url: str, *, interval: float = 1.0) -> None:
+        self._url, self._interval = url, interval
+        self._stop = threading.Event()
+        self._answers: list[bool] = []
+        self._thread = threading.Thread(target=self._ask, daemon=True, name="prometheus-monitor")
+
+    @property
+    def ok(self) -> bool | None:
+        """Whether it was ready each time; None when it was never asked."""
+        return all(self._answers) if self._answers else None
+
+    def __enter__(self) -> Self:
+        """Begin to ask."""
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Stop asking."""
+        self._stop.set()
+        self._thread.join()
+
+    def _ask(self) -> None:
+        session = requests.Session()
+        session.trust_env = False
+        while not self._stop.is_set():
+            try:
+                # A slow answer is an answer: queries have a time-out of their own, and the machine may be busy.
+                self._answers.append(session.get(f"{self._url}/-/ready", timeout=5).ok)
+            except requests.RequestException:
+                self._answers.append(False)
+            self._stop.wait(self._interval)
+
+
+def observation_of(
+    *, watcher: Watcher, load: Load, scenario: Scenario, endpoints: Endpoints, stable: BuiltImage, candidate: BuiltImage,
+    stable_hash: str, released_at: float, decided_at: float | None, load_started: float, load_ended: float,
+    samples: tuple[ServedSample, ...], prometheus_ok: bool | None,
+) -> Observation:
+    """Everything that was seen of one release, as facts."""
+    rollouts = [seen for seen in watcher.history("rollouts") if seen.name == RELEASE and not seen.deleted]
+    states = tuple(parse_rollout(seen.object, seen.at) for seen in rollouts)
+    uid = states[-1].uid if states else ""
+    weights = (
+        parse_weights(seen.object, seen.at)
+        for seen in watcher.history("virtualservices")
+        if seen.name == RELEASE and not seen.deleted
+    )
+    replica_sets = watcher.latest("replicasets")
+    latest_runs = {seen.name: seen.object for seen in watcher.history("analysisruns")}
+    summary = load.summary(load_started, load_ended)
+    return Observation(
+        namespace=endpoints.namespace, rollout_uid=uid, stable_hash=stable_hash,
+        candidate_hash=hash_of_release(replica_sets, uid, candidate.reference) or "",
+        stable_image=stable.reference, candidate_image=candidate.reference,
+        images=images_by_hash(replica_sets, uid), release_started_at=released_at, decided_at=decided_at, ended_at=time.time(),
+        rollout_states=states, weight_changes=tuple(change for change in weights if change),
+        analyses=tuple(parse_analysis_run(run) for run in latest_runs.values()),
+        responses=tuple(sorted((parse_response(record) for record in load.records()), key=lambda each: each.at)),
+        load=LoadSummary(
+            offered_rps=scenario.rps, achieved_rps=summary.achieved_rps, started=load_started, ended=load_ended,
+            sent=len(load.records()),
+        ),
+        final_samples=samples, prometheus_ok=prometheus_ok, deadline_exceeded=decided_at is None,
+        settle_seconds=min(SETTLE_SECONDS, scenario.window_seconds / 4),
+    )

@@ -1,0 +1,247 @@
+"""The load as the harness sees it: Locust in a process of its own, and the record of answers that it writes.
+
+Nothing here imports Locust: importing it patches the process. What the users do is in loadtest/locustfile.py.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from harness.errors import EXIT_USAGE, HarnessError, Inconclusive, PlatformError, UsageError
+from harness.load_record import LoadSummary, RecordReader, summarize
+
+LOCUSTFILE = Path(__file__).resolve().parent.parent / "loadtest" / "locustfile.py"
+START_SECONDS = 30.0
+STOP_SECONDS = 20.0
+"""More than the locustfile's own limit for the requests under way."""
+LOG_LINES = 20
+ALLOW_HOST = "GATEPROOF_ALLOW_HOST"
+PARENT_PID = "GATEPROOF_PARENT_PID"
+_FOREIGN = ("LOCUST_", "GATEPROOF_", "OTEL_")
+_PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "ftp_proxy")
+
+
+def users_for(rps: float, worst_latency_seconds: float) -> int:
+    """Users needed to hold `rps` requests per second when an answer takes up to `worst_latency_seconds`; at least 1.
+
+    Little's law: rate x latency requests are under way on average. In a closed model a request is sent only when a user is
+    free, so with fewer users the offered rate would sink as answers get slow, just when it matters. Hence rate x worst
+    latency, and twice that, so that a latency estimated too low by half still costs no load.
+    """
+    return max(1, math.ceil(rps * worst_latency_seconds * 2))
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadSpec:
+    """What load to send: where, how much, and for how long at most."""
+
+    url: str
+    """Base URL without path; loopback, unless GATEPROOF_ALLOW_HOST names the host."""
+    host_header: str = "webapp.local"
+    rps: float = 50.0
+    """Requests per second, in total."""
+    users: int | None = None
+    """Requests that may be under way at once; None means `users_for(rps, worst_latency_seconds)`."""
+    worst_latency_seconds: float = 2.0
+    duration_limit_seconds: float = 3600.0
+    """The load ends by itself after this time, whatever happens to the harness."""
+    seed: int = 1
+    """Of the arrival times."""
+    web_ui_port: int | None = None
+    """Port of Locust's web UI on 127.0.0.1; None means no web UI."""
+    reports: bool = False
+    """Keep Locust's own CSV, HTML and JSON reports beside the record."""
+
+    def __post_init__(self) -> None:
+        """Raise UsageError for a value that no load can have."""
+        for name in ("rps", "worst_latency_seconds", "duration_limit_seconds"):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value > 0):
+                raise UsageError(f"load: {name} is {value}; give a number above 0")
+        if self.users is not None and self.users < 1:
+            raise UsageError(f"load: users is {self.users}; give at least 1, or none to have it worked out")
+
+    @property
+    def user_count(self) -> int:
+        """The users given, or as many as the rate needs."""
+        return self.users or users_for(self.rps, self.worst_latency_seconds)
+
+
+def command(spec: LoadSpec, *, python: str, locustfile: Path, folder: Path) -> list[str]:
+    """The command line that sends `spec` and leaves its files in `folder`. Pure: it looks at nothing but its arguments."""
+    users = str(spec.user_count)
+    # Locust counts whole seconds.
+    limit = f"{math.ceil(spec.duration_limit_seconds)}s"
+    line = [python, "-m", "locust", "-f", str(locustfile), "--host", spec.url, "--host-header", spec.host_header]
+    line += ["--rps", f"{spec.rps:g}", "--users", users, "--spawn-rate", users, "--run-time", limit, "--seed", str(spec.seed)]
+    # Failed requests are what is being measured, so they are no reason for Locust to fail.
+    line += ["--record", str(record_path(folder)), "--exit-code-on-error", "0"]
+    if spec.web_ui_port is None:
+        line += ["--headless", "--only-summary"]
+    else:
+        line += ["--autostart", "--web-host", "127.0.0.1", "--web-port", str(spec.web_ui_port)]
+        line += ["--max-run-time", str(math.ceil(spec.duration_limit_seconds))]
+    if spec.reports:
+        # Locust adds .json by itself.
+        line += ["--csv", str(folder / "locust"), "--html", str(folder / "locust.html"), "--json-file", str(folder / "locust")]
+    return line
+
+
+def record_path(folder: Path) -> Path:
+    """The file of answers in a load's folder."""
+    return folder / "answers.jsonl"
+
+
+def environment(inherited: Mapping[str, str], *, folder: Path, parent_pid: int) -> dict[str, str]:
+    """The environment of the load: the caller's, less proxies and every setting of Locust or of ours that is not meant here.
+
+    Locust reads ~/.locust.conf, and locust.conf and pyproject.toml of its working folder: HOME (and the working folder)
+    is the load's own folder, where there are none.
+    """
+    kept = {
+        name: value
+        for name, value in inherited.items()
+        if name.lower() not in _PROXIES and (not name.startswith(_FOREIGN) or name == ALLOW_HOST)
+    }
+    return kept | {"HOME": str(folder), "PYTHONUNBUFFERED": "1", PARENT_PID: str(parent_pid)}
+
+
+@dataclass(kw_only=True)
+class Load:
+    """One Locust process, from start to stop. Also a context manager.
+
+    On Linux it dies with the thread that called `start`: call it in one that outlives the load, usually the main thread.
+    """
+
+    spec: LoadSpec
+    folder: Path
+    python: str
+    before_start: Callable[[], None] | None = None
+    """Called before anything is sent; it raises when the target is not ours."""
+    _process: subprocess.Popen[bytes] | None = field(default=None, init=False, repr=False)
+    _stopped: bool = field(default=False, init=False, repr=False)
+    _reader: RecordReader = field(init=False, repr=False)
+    _records: list[dict[str, Any]] = field(default_factory=list, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Make the folder's path absolute: the load works inside it."""
+        self.folder = self.folder.resolve()
+        self._reader = RecordReader(record_path(self.folder))
+
+    def start(self) -> None:
+        """Start sending, and return once Locust has accepted what to send.
+
+        Raises UsageError when the locustfile refuses it, and PlatformError when Locust does not get that far.
+        """
+        if self._process is not None:
+            raise UsageError("this load was started before; make a new one, in a folder of its own")
+        self.folder.mkdir(parents=True, exist_ok=True)
+        record = record_path(self.folder)
+        if record.exists():
+            raise UsageError(f"{record} holds the answers of another load; give a folder of its own")
+        if self.before_start is not None:
+            self.before_start()
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(
+                command(self.spec, python=self.python, locustfile=LOCUSTFILE, folder=self.folder),
+                cwd=self.folder,
+                env=environment(os.environ, folder=self.folder, parent_pid=os.getpid()),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        try:
+            self._wait_for(record)
+        except BaseException:
+            self.stop()
+            raise
+
+    def poll(self) -> None:
+        """Return while the load is being sent, and after `stop`; raise its true end otherwise."""
+        code = None if self._process is None else self._process.poll()
+        if code is not None and not self._stopped:
+            raise self._early_end(code)
+
+    def stop(self) -> None:
+        """Ask Locust to end (the requests under way are still answered and recorded), then kill what is left. Idempotent.
+
+        It tells nothing of a load that had ended before: call `poll` first to be sure that it was sent until now.
+        """
+        if self._process is None or self._stopped:
+            return
+        self._stopped = True
+        self._process.terminate()
+        try:
+            self._process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            pass
+        finally:
+            # Only while it is not reaped is its group surely the one that we started.
+            if self._process.returncode is None:
+                os.killpg(self._process.pid, signal.SIGKILL)
+                self._process.wait()
+
+    def records(self) -> list[dict[str, Any]]:
+        """Every answer so far, in the order of completion (within a flush of 0.1 s)."""
+        self._records += self._reader.read_new()
+        return self._records
+
+    def summary(self, start: float, end: float) -> LoadSummary:
+        """The requests that started in [start, end), in epoch seconds."""
+        return summarize(self.records(), offered_rps=self.spec.rps, start=start, end=end)
+
+    def __enter__(self) -> Self:
+        """Start."""
+        self.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Stop."""
+        self.stop()
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of Locust, also its process group; None before the start."""
+        return None if self._process is None else self._process.pid
+
+    @property
+    def _log(self) -> Path:
+        return self.folder / "locust.log"
+
+    def _wait_for(self, record: Path) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        while not record.exists():
+            self.poll()
+            if time.monotonic() > deadline:
+                raise PlatformError(
+                    f"Locust did not start within {START_SECONDS:g} s; its last lines ({self._log}):\n"
+                    + "\n".join(self._last_lines())
+                )
+            time.sleep(0.02)
+
+    def _early_end(self, code: int) -> HarnessError:
+        lines = self._last_lines()
+        if code == EXIT_USAGE:
+            return UsageError(lines[-1] if lines else "Locust refused its command line")
+        if code == 0:
+            limit = self.spec.duration_limit_seconds
+            return Inconclusive(f"the load reached its limit of {limit:g} s before the experiment ended; allow it more time")
+        return PlatformError(f"Locust ended by itself with {_ending(code)}; its last lines ({self._log}):\n" + "\n".join(lines))
+
+    def _last_lines(self) -> list[str]:
+        text = self._log.read_text(errors="replace") if self._log.exists() else ""
+        return [line for line in text.splitlines() if line.strip()][-LOG_LINES:]
+
+
+def _ending(code: int) -> str:
+    return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"

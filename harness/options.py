@@ -1,0 +1,150 @@
+"""The options that commands share, checked where they come in."""
+
+from __future__ import annotations
+
+import functools
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+import yaml
+
+import harness
+from harness.errors import UsageError
+from harness.platforms.catalog import PLATFORMS, PlatformOptions
+
+CHART = Path(harness.__file__).parents[1] / "charts" / "webapp"
+LOCUST_WEB_PORT = 8089
+
+
+@dataclass(frozen=True, kw_only=True)
+class Common:
+    """What `success` and `failure` have in common."""
+
+    platform: PlatformOptions
+    window: float
+    rps: float
+    users: int | None
+    seed: int
+    timeout: float | None
+    report_dir: Path | None
+    output: str
+    keep: bool
+    color: bool
+    web: bool
+    chart: Path
+    values: tuple[Path, ...]
+    set_values: tuple[str, ...]
+
+
+def platform_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that name a platform; the command gets them as `platform`."""
+
+    @click.option("--platform", "name", type=click.Choice(sorted(PLATFORMS)), default="local", show_default=True)
+    @click.option("--run-dir", type=click.Path(path_type=Path, file_okay=False), default=Path(".gateproof"), show_default=True,
+                  help="Folder of this run: keys, kubeconfig, data, logs.")
+    @click.option("--gateway-port", type=click.IntRange(1024, 65535), default=8081, show_default=True)
+    @click.option("--registry-port", type=click.IntRange(1024, 65535), default=5001, show_default=True)
+    @functools.wraps(command)
+    def wrapped(*args: Any, name: str, run_dir: Path, gateway_port: int, registry_port: int, **kwargs: Any) -> Any:
+        options = PlatformOptions(
+            name=name, run_dir=run_dir.absolute(), gateway_port=gateway_port, registry_port=registry_port
+        )
+        return command(*args, platform=options, **kwargs)
+
+    return wrapped
+
+
+def common_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options of a scenario; the command gets them as `common`."""
+
+    @platform_options
+    @click.option("--window", type=float, default=60.0, show_default=True, metavar="SECONDS", help="Seconds of analysis at each step.")
+    @click.option("--rps", type=float, default=50.0, show_default=True, help="Users' requests per second, in total.")
+    @click.option("--users", type=click.IntRange(min=1), help="Requests that may be under way at once (default: sized by the rate).")
+    @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the faults and of the arrivals.")
+    @click.option("--timeout", type=click.FloatRange(min=1), metavar="SECONDS", help="For the release (default: from the windows).")
+    @click.option("--report-dir", type=click.Path(path_type=Path, file_okay=False), help="Keep report.txt, report.json and the records here.")
+    @click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
+    @click.option("--keep", is_flag=True, help="Leave the platform and the release running afterwards.")
+    @click.option("--no-color", is_flag=True)
+    @click.option("--web", is_flag=True, help=f"Open Locust's web UI on 127.0.0.1:{LOCUST_WEB_PORT} during the run.")
+    @click.option("--chart", type=click.Path(path_type=Path), default=CHART, help="Another chart than our own.")
+    @click.option("--values", type=click.Path(path_type=Path), multiple=True, help="A values file for the chart (repeatable).")
+    @click.option("--set", "set_values", multiple=True, metavar="KEY=VALUE", help="A value for the chart, such as slo.successRate=0.999.")
+    @functools.wraps(command)
+    def wrapped(*args: Any, platform: PlatformOptions, window: float, rps: float, users: int | None, seed: int,
+                timeout: float | None, report_dir: Path | None, output: str, keep: bool, no_color: bool, web: bool,
+                chart: Path, values: tuple[Path, ...], set_values: tuple[str, ...], **kwargs: Any) -> Any:
+        common = Common(
+            platform=platform, window=window, rps=rps, users=users, seed=seed, timeout=timeout, report_dir=report_dir,
+            output=output, keep=keep, color=not no_color, web=web, chart=chart, values=values, set_values=set_values,
+        )
+        return command(*args, common=common, **kwargs)
+
+    return wrapped
+
+
+def options_of(common: Common) -> Any:
+    """The run's options, with files looked at. Raises UsageError."""
+    from harness.platforms.local.paths import cache_root, make_private  # noqa: PLC0415
+    from harness.run import Options  # noqa: PLC0415 -- `--help` should not wait for what only a run needs
+
+    if not (common.chart / "Chart.yaml").is_file():
+        raise UsageError(f"--chart {common.chart}: there is no Chart.yaml in it")
+    for file in common.values:
+        if not file.is_file():
+            raise UsageError(f"--values {file}: there is no such file")
+    report_dir = fresh_report_dir(common)
+    make_private(report_dir)
+    return Options(
+        chart=common.chart.absolute(), values_files=tuple(v.absolute() for v in common.values),
+        user_values=parse_set(common.set_values), users=common.users, timeout=common.timeout, keep=common.keep,
+        report_dir=report_dir, web_port=free_web_port() if common.web else None, cache=cache_root(),
+    )
+
+
+def fresh_report_dir(common: Common) -> Path:
+    """The folder for this run's reports: a numbered one of its own below the folder asked for when that holds a report already."""
+    root = common.report_dir.absolute() if common.report_dir else common.platform.run_dir / "reports"
+    if common.report_dir and not (root / "load").exists():
+        return root
+    number = 1
+    while (root / f"run-{number}").exists():
+        number += 1
+    return root / f"run-{number}"
+
+
+def free_web_port() -> int:
+    """Locust's usual web port. Raises UsageError when somebody has it."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", LOCUST_WEB_PORT))
+        except OSError:
+            raise UsageError(f"--web: port 127.0.0.1:{LOCUST_WEB_PORT} is taken: stop what listens there") from None
+    return LOCUST_WEB_PORT
+
+
+def parse_set(pairs: tuple[str, ...]) -> dict[str, Any]:
+    """`slo.successRate=0.99` as a tree of typed values; values are read as YAML. Raises UsageError."""
+    tree: dict[str, Any] = {}
+    for pair in pairs:
+        path, equals, text = pair.partition("=")
+        keys = path.split(".")
+        if not equals or not all(keys):
+            raise UsageError(f"--set {pair}: give KEY=VALUE, such as slo.successRate=0.999")
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError:
+            raise UsageError(f"--set {pair}: the value is not YAML") from None
+        place = tree
+        for key in keys[:-1]:
+            place = place.setdefault(key, {})
+            if not isinstance(place, dict):
+                raise UsageError(f"--set {pair}: {key} was given a value of its own before")
+        place[keys[-1]] = value
+    return tree

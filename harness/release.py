@@ -1,0 +1,138 @@
+"""The moves of a release: install the stable version, hand over the candidate, ask who serves. Effects, and no judgement."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from harness.chart import Helm
+from harness.errors import PlatformError
+from harness.observation import ServedSample, parse_rollout
+from harness.platforms import Endpoints
+from harness.scenario import Scenario
+from harness.variants import BuiltImage
+from harness.watch import Watcher
+
+RELEASE = "webapp"
+HOST = "webapp.local"
+TRIAL_ANNOTATION = "gateproof.io/trial"
+POLL_SECONDS = 0.1
+PROBE_TIMEOUT_SECONDS = 2.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chart:
+    """The chart with everything about it that is the same for both versions of one run."""
+
+    helm: Helm
+    path: Path
+    namespace: str
+    values_files: tuple[Path, ...]
+    values: Mapping[str, Any]
+    """What the platform and the scenario set."""
+    user_values: Mapping[str, Any]
+    """What the user set by --set: it wins, so that a gate can be tested with thresholds of the user's own."""
+
+    def apply(self, image: BuiltImage, *, trial: str) -> None:
+        """Install or upgrade to this image. A pod annotation of its own keeps a release from being taken for an old one."""
+        values = {
+            **self.values,
+            "image": {"repository": image.repository, "tag": image.tag, "digest": image.digest},
+            "podAnnotations": {TRIAL_ANNOTATION: trial},
+        }
+        self.helm.install_or_upgrade(
+            RELEASE, self.namespace, self.path, values_files=self.values_files, set_values=_merged(values, self.user_values)
+        )
+
+    def remove(self) -> None:
+        """Uninstall what an earlier run left."""
+        self.helm.uninstall(RELEASE, self.namespace)
+
+
+def scenario_values(scenario: Scenario) -> dict[str, Any]:
+    """What a scenario asks of the chart: its steps, its window, and the fewest requests that count."""
+    window = scenario.window_seconds
+    return {
+        "rollout": {"steps": list(scenario.steps)},
+        "analysis": {"windowSeconds": int(window) if window == int(window) else window, "minRequests": scenario.min_requests},
+    }
+
+
+def merged(*trees: Mapping[str, Any]) -> dict[str, Any]:
+    """Value trees laid over each other, later ones winning."""
+    result: dict[str, Any] = {}
+    for tree in trees:
+        result = _merged(result, tree)
+    return result
+
+
+def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    result = dict(below)
+    for key, value in above.items():
+        known = result.get(key)
+        result[key] = _merged(known, value) if isinstance(known, Mapping) and isinstance(value, Mapping) else value
+    return result
+
+
+class Gateway:
+    """Asks the gateway who serves: requests of the harness' own, apart from the users' load."""
+
+    def __init__(self, endpoints: Endpoints, *, host: str = HOST) -> None:
+        self._url = f"{endpoints.gateway_url}/version"
+        self._session = requests.Session()
+        # Neither a proxy nor a .netrc of the user's has a say in what is asked on loopback.
+        self._session.trust_env = False
+        self._host = host
+
+    def ask(self) -> ServedSample:
+        """One request; status 0 when there was no answer."""
+        try:
+            answer = self._session.get(self._url, headers={"Host": self._host}, timeout=PROBE_TIMEOUT_SECONDS)
+        except requests.RequestException:
+            return ServedSample(version=None, pod=None, status=0)
+        headers = answer.headers
+        return ServedSample(version=headers.get("X-App-Version"), pod=headers.get("X-Pod-Name"), status=answer.status_code)
+
+    def sample(self, count: int) -> tuple[ServedSample, ...]:
+        """`count` requests, one after the other."""
+        return tuple(self.ask() for _ in range(count))
+
+
+def wait_for(
+    condition: Callable[[], bool], *, what: str, timeout: float, check: Callable[[], None], hint: Callable[[], str] = str
+) -> None:
+    """Wait until the condition holds, asking the platform's health meanwhile. Raises PlatformError when it never does."""
+    deadline = time.monotonic() + timeout
+    while not condition():
+        check()
+        if time.monotonic() > deadline:
+            told = hint()
+            raise PlatformError(f"{what} did not come about within {timeout:.0f} s{': ' + told if told else ''}")
+        time.sleep(POLL_SECONDS)
+
+
+def is_stable(watcher: Watcher, image: str) -> bool:
+    """Whether the Rollout is Healthy with this image as its only revision."""
+    found = watcher.get("rollouts", RELEASE)
+    if not found:
+        return False
+    state = parse_rollout(found, 0.0)
+    observed = str(found.get("status", {}).get("observedGeneration", "")) == str(state.generation)
+    return observed and state.phase == "Healthy" and state.image == image and state.stable_hash == state.current_hash != ""
+
+
+def why_not_ready(watcher: Watcher) -> str:
+    """What the Rollout and its pods say of themselves, for an error's one line."""
+    found = watcher.get("rollouts", RELEASE)
+    told = [f"rollout {found.get('status', {}).get('phase', 'unknown')} {found.get('status', {}).get('message', '')}".strip()] if found else []
+    for pod in watcher.latest("pods"):
+        for status in pod.get("status", {}).get("containerStatuses") or ():
+            for state in (status.get("state") or {}).values():
+                if state and state.get("reason"):
+                    told.append(f"pod {pod['metadata']['name']}: {state['reason']} {state.get('message', '')}".strip())
+    return "; ".join(told)

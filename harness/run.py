@@ -1,0 +1,221 @@
+"""The story of one scenario: platform, images, stable version, load, release, observation, verdict, report."""
+
+from __future__ import annotations
+
+import sys
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from harness.chart import Helm
+from harness.collect import PrometheusMonitor, observation_of
+from harness.errors import Inconclusive
+from harness.load import Load, LoadSpec
+from harness.observation import Observation, parse_rollout
+from harness.platforms import Endpoints, Platform
+from harness.release import RELEASE, Chart, Gateway, is_stable, merged, scenario_values, wait_for, why_not_ready
+from harness.scenario import Scenario
+from harness.variants import BuiltImage, Faults, Variant, build
+from harness.verdict import Verdict, judge
+from harness.watch import Watcher
+
+READY_SECONDS = 60.0
+BASELINE_SECONDS = 4.0
+"""Load before the release: the stable version's own record, and proof that the load reaches its rate."""
+AFTER_SECONDS = 2.0
+"""Load beyond the time within which users must be safe, so that "the last bad answer" is not merely the last answer."""
+FINAL_SAMPLES = 60
+STEP_OVERHEAD_SECONDS = 40.0
+"""What a step may take beyond its window: pods, weights, and four retried queries of 10 s each before an analysis errs."""
+FINAL_PHASES = frozenset({"Healthy", "Degraded"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What the user chose besides the scenario itself."""
+
+    chart: Path
+    values_files: tuple[Path, ...] = ()
+    user_values: Mapping[str, Any] = field(default_factory=dict)
+    users: int | None = None
+    timeout: float | None = None
+    """Seconds for the whole release; None derives it from the windows."""
+    keep: bool = False
+    report_dir: Path
+    web_port: int | None = None
+    cache: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """What a finished run hands to the reports."""
+
+    scenario: Scenario
+    observation: Observation
+    verdict: Verdict
+    facts: Mapping[str, str]
+    timings: Mapping[str, float]
+
+
+Say = Callable[[str], None]
+Show = Callable[[Watcher, Load | None, float], None]
+
+
+def deadline_of(scenario: Scenario, options: Options) -> float:
+    """Seconds within which the release must have been decided."""
+    return options.timeout or len(scenario.steps) * (scenario.window_seconds + STEP_OVERHEAD_SECONDS) + READY_SECONDS
+
+
+def run(scenario: Scenario, options: Options, platform: Platform, say: Say, show: Show) -> Result:
+    """Run one scenario. Raises a HarnessError for whatever kept the release from being judged."""
+    with platform.session(say, keep=options.keep) as endpoints:
+        stage = Stage(scenario=scenario, options=options, platform=platform, endpoints=endpoints, say=say, show=show)
+        return stage.play()
+
+
+@dataclass(kw_only=True)
+class Stage:
+    """One release on a platform that is up."""
+
+    scenario: Scenario
+    options: Options
+    platform: Platform
+    endpoints: Endpoints
+    say: Say
+    show: Show
+    started: float = field(default_factory=time.time)
+
+    def play(self) -> Result:
+        """From images to verdict."""
+        stable, candidate = self._images()
+        chart, gateway = self._chart(), Gateway(self.endpoints)
+        watcher = Watcher(
+            kubeconfig=self.endpoints.kubeconfig, context=self.endpoints.context, namespace=self.endpoints.namespace
+        )
+        try:
+            chart.remove()
+            watcher.start()
+            self._install(chart, watcher, gateway, stable)
+            with self._load() as load, PrometheusMonitor(self.endpoints.prometheus_url) as prometheus:
+                observation = self._release(chart, watcher, gateway, load, prometheus, stable, candidate)
+        finally:
+            watcher.stop()
+        verdict = judge(self.scenario, observation)
+        return Result(
+            scenario=self.scenario, observation=observation, verdict=verdict, facts=self.platform.facts(),
+            timings={"total_seconds": time.time() - self.started},
+        )
+
+    def _images(self) -> tuple[BuiltImage, BuiltImage]:
+        scenario, crane = self.scenario, self.platform.tools()["crane"]
+        faults = Faults(
+            error_rate=scenario.error_rate_percent, latency_ms=scenario.latency_ms, status_code=scenario.fault_status,
+            seed=scenario.seed,
+        )
+        healthy = replace(Faults(), seed=scenario.seed)
+        built = [
+            build(Variant(tag=tag, faults=its), registry=self.endpoints.registry, crane=crane, cache=self.options.cache)
+            for tag, its in ((scenario.stable, healthy), (scenario.candidate, faults))
+        ]
+        for image in built:
+            self.say(f"image {image.reference}")
+        return built[0], built[1]
+
+    def _chart(self) -> Chart:
+        files, values = self.platform.values()
+        helm = Helm(
+            binary=self.platform.tools()["helm"], kubeconfig=self.endpoints.kubeconfig, context=self.endpoints.context,
+            home=self.options.cache / "helm",
+        )
+        return Chart(
+            helm=helm, path=self.options.chart, namespace=self.endpoints.namespace,
+            values_files=(*files, *self.options.values_files), values=merged(values, scenario_values(self.scenario)),
+            user_values=self.options.user_values,
+        )
+
+    def _install(self, chart: Chart, watcher: Watcher, gateway: Gateway, stable: BuiltImage) -> None:
+        wait_for(
+            lambda: watcher.get("rollouts", RELEASE) is None and not watcher.latest("pods"),
+            what="the removal of an earlier release", timeout=READY_SECONDS, check=self.platform.check,
+        )
+        chart.apply(stable, trial=f"{uuid.uuid4().hex[:8]}-stable")
+        wait_for(
+            lambda: self._served(watcher, gateway, stable), what=f"{stable.tag} stable and served by the gateway",
+            timeout=READY_SECONDS, check=self.platform.check, hint=lambda: why_not_ready(watcher),
+        )
+        self.say(f"{stable.tag} is stable and served")
+
+    @staticmethod
+    def _served(watcher: Watcher, gateway: Gateway, image: BuiltImage) -> bool:
+        return is_stable(watcher, image.reference) and all(s.version == image.tag for s in gateway.sample(5))
+
+    def _load(self) -> Load:
+        scenario, options = self.scenario, self.options
+        spec = LoadSpec(
+            url=self.endpoints.gateway_url, rps=scenario.rps, users=options.users, seed=scenario.seed or 1,
+            worst_latency_seconds=max(1.0, 2 * scenario.latency_ms / 1000),
+            duration_limit_seconds=deadline_of(scenario, options) + 60, web_ui_port=options.web_port,
+        )
+        if options.web_port:
+            self.say(f"Locust's web UI: http://127.0.0.1:{options.web_port}")
+        return Load(
+            spec=spec, folder=options.report_dir / "load", python=sys.executable, before_start=self.platform.verify_load_target
+        )
+
+    def _release(
+        self, chart: Chart, watcher: Watcher, gateway: Gateway, load: Load, prometheus: PrometheusMonitor,
+        stable: BuiltImage, candidate: BuiltImage,
+    ) -> Observation:
+        load_started = time.time()
+        self.say(f"load: {self.scenario.rps:g} requests/s through {self.endpoints.gateway_url}")
+        self._watch(watcher, load, until=lambda: time.time() - load_started >= BASELINE_SECONDS, deadline=READY_SECONDS)
+        before = watcher.get("rollouts", RELEASE)
+        stable_hash = parse_rollout(before or {}, 0.0).stable_hash
+        released_at = time.time()
+        self.say(f"releasing {candidate.tag}")
+        chart.apply(candidate, trial=uuid.uuid4().hex[:8])
+        decided = self._watch(
+            watcher, load, until=lambda: _decided(watcher, candidate.reference), deadline=deadline_of(self.scenario, self.options)
+        )
+        decided_at = time.time()
+        if decided:
+            after = self.scenario.safe_within_seconds + AFTER_SECONDS
+            self._watch(watcher, load, until=lambda: time.time() - decided_at >= after, deadline=after + READY_SECONDS)
+        load_ended = time.time()
+        load.stop()
+        samples = gateway.sample(FINAL_SAMPLES)
+        return observation_of(
+            watcher=watcher, load=load, scenario=self.scenario, endpoints=self.endpoints, stable=stable, candidate=candidate,
+            stable_hash=stable_hash, released_at=released_at, decided_at=decided_at if decided else None,
+            load_started=load_started, load_ended=load_ended, samples=samples, prometheus_ok=prometheus.ok,
+        )
+
+    def _watch(self, watcher: Watcher, load: Load, *, until: Callable[[], bool], deadline: float) -> bool:
+        """Show what happens until the condition holds (True) or the deadline passes (False)."""
+        end = time.monotonic() + deadline
+        while not until():
+            self.platform.check()
+            load.poll()
+            self.show(watcher, load, self.scenario.rps)
+            if time.monotonic() > end:
+                return False
+            time.sleep(POLL)
+        return True
+
+
+POLL = 0.2
+
+
+def _decided(watcher: Watcher, image: str) -> bool:
+    """Whether the Rollout has come to rest with this image: promoted, or aborted and back to the old weights."""
+    found = watcher.get("rollouts", RELEASE)
+    if not found:
+        raise Inconclusive(f"the Rollout {RELEASE} was deleted during the release: run again, and leave it alone")
+    state = parse_rollout(found, 0.0)
+    observed = str(found.get("status", {}).get("observedGeneration", "")) == str(state.generation)
+    if not observed or state.image != image or state.phase not in FINAL_PHASES:
+        return False
+    return state.stable_hash == state.current_hash if state.phase == "Healthy" else True

@@ -1,0 +1,180 @@
+"""What is released, what is expected, and what would count as the right reason. PURE: no I/O.
+
+The objectives stand here and not only in the chart on purpose: the verdict judges the gate by the numbers that were
+promised, so a gate that was given other numbers (or none) does not get to grade itself.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from enum import Enum
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from harness.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+DEFAULT_ERROR_RATE_PERCENT = 5.0
+"""What `failure` injects when neither an error rate nor a latency is asked for."""
+
+MIN_WINDOW_SECONDS = 5.0
+"""`increase()` wants at least four scrape intervals in its window; at one scrape per second that is five samples."""
+
+MAX_LATENCY_MS = 60_000.0
+"""Beyond a minute, every client has given up, and what is injected is no longer what is measured."""
+
+MIN_REQUESTS_SHARE = 0.5
+"""The share of the expected canary requests below which a window is called too thin (see `Scenario.min_requests`)."""
+
+REQUESTS_METRIC = "requests"
+ERROR_METRICS = frozenset({"success-rate", "error-rate"})
+LATENCY_METRICS = frozenset({"latency-p95"})
+
+
+class Decision(Enum):
+    """What a gate can do with a release."""
+
+    PROMOTE = "promote"
+    ROLLBACK = "rollback"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Objective:
+    """One promise about a metric: its value must be `at_least` or `below` a limit (exactly one of them is set)."""
+
+    at_least: float | None = None
+    below: float | None = None
+
+    def met_by(self, value: float) -> bool:
+        """Whether the value keeps the promise; NaN keeps none."""
+        if math.isnan(value):
+            return False
+        if self.at_least is not None:
+            return value >= self.at_least
+        return self.below is not None and value < self.below
+
+    def __str__(self) -> str:
+        """The promise as a person would write it."""
+        return f">= {self.at_least:g}" if self.at_least is not None else f"< {self.below:g}"
+
+
+OBJECTIVES: Mapping[str, Objective] = MappingProxyType(
+    {
+        "success-rate": Objective(at_least=0.99),
+        "error-rate": Objective(below=0.01),
+        # "P95 <= 300 ms" stated exactly: the share of requests answered within 0.3 s is at least 0.95.
+        # Interpolating a quantile inside a histogram bucket would only guess it.
+        "latency-p95": Objective(at_least=0.95),
+    }
+)
+"""The service level objectives of the architecture, by the name of the metric that measures each."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scenario:
+    """One release to put before the gate. Rates are percent, times seconds (latency: milliseconds), load requests/s."""
+
+    name: str
+    expect: Decision
+    stable: str = "v1.0"
+    candidate: str = "v1.1"
+    error_rate_percent: float = 0.0
+    latency_ms: float = 0.0
+    fault_status: int = 500
+    deciding_metrics: frozenset[str] = frozenset()
+    steps: tuple[int, ...] = (10, 30, 60)
+    window_seconds: float = 60.0
+    rps: float = 50.0
+    seed: int = 0
+    safe_within_seconds: float = 5.0
+    objectives: Mapping[str, Objective] = field(default_factory=lambda: OBJECTIVES)
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be released, in one line each."""
+        _require_number("error rate", self.error_rate_percent, low=0, high=100, unit="percent")
+        _require_number("latency", self.latency_ms, low=0, high=MAX_LATENCY_MS, unit="milliseconds")
+        _require_number("window", self.window_seconds, low=MIN_WINDOW_SECONDS, high=86_400, unit="seconds")
+        _require_number("safe-within limit", self.safe_within_seconds, low=0, high=3_600, unit="seconds")
+        if not math.isfinite(self.rps) or self.rps <= 0:
+            raise UsageError(f"rps is {self.rps:g}: give a finite number of requests per second above 0")
+        if self.stable == self.candidate:
+            raise UsageError(f"stable and candidate are both {self.stable!r}: answers could not be told apart")
+        ascending = all(before < after for before, after in zip(self.steps, self.steps[1:], strict=False))
+        if not self.steps or not ascending or self.steps[0] <= 0 or self.steps[-1] >= 100:
+            raise UsageError(f"steps are {list(self.steps)}: give ascending percentages between 1 and 99")
+        if self.expect is Decision.ROLLBACK and not self.deciding_metrics:
+            raise UsageError(f"scenario {self.name!r} expects a rollback but names no metric that may decide it")
+        unknown = sorted(self.deciding_metrics - set(self.objectives))
+        if unknown:
+            raise UsageError(f"scenario {self.name!r} lets unknown metrics decide: {', '.join(unknown)}")
+
+    @property
+    def metric_names(self) -> frozenset[str]:
+        """Every metric that each analysis must have measured."""
+        return frozenset(self.objectives) | {REQUESTS_METRIC}
+
+    @property
+    def min_requests(self) -> int:
+        """The fewest canary requests in one window that a decision may rest on: half of what the first step expects.
+
+        Half, because load that runs as asked never falls there: the count is nearly Poisson with mean m, so half lies
+        sqrt(m)/2 standard deviations below (8.7 at the default m = 300), while a gateway, a load generator or a scrape
+        that lost half of the traffic is seen. One value for all steps, since the chart has one template for all.
+        """
+        return max(1, math.floor(MIN_REQUESTS_SHARE * self.expected_requests(0)))
+
+    def expected_requests(self, step: int) -> float:
+        """Canary requests expected in one window of the step with this index (0 is the first)."""
+        return self.rps * self.window_seconds * self.steps[step] / 100
+
+    @property
+    def final_version(self) -> str:
+        """The version that users must get once the expected decision has been taken."""
+        return self.candidate if self.expect is Decision.PROMOTE else self.stable
+
+
+def success(*, window_seconds: float = 60.0, rps: float = 50.0, seed: int = 0, steps: tuple[int, ...] = (10, 30, 60)) -> Scenario:
+    """A healthy release, which the gate must promote."""
+    return Scenario(name="success", expect=Decision.PROMOTE, window_seconds=window_seconds, rps=rps, seed=seed, steps=steps)
+
+
+def failure(
+    *,
+    error_rate: float | None = None,
+    latency_ms: float | None = None,
+    window_seconds: float = 60.0,
+    rps: float = 50.0,
+    seed: int = 0,
+    steps: tuple[int, ...] = (10, 30, 60),
+) -> Scenario:
+    """A faulty release, which the gate must roll back at its first step.
+
+    With neither option, 5 % of the answers are errors. `error_rate=0` is allowed and still expects a rollback: a gate
+    that promotes that release makes the harness exit 1, which proves that the check can fail.
+    """
+    if error_rate is None and latency_ms is None:
+        error_rate = DEFAULT_ERROR_RATE_PERCENT
+    deciding: frozenset[str] = frozenset()
+    if error_rate is not None:
+        deciding |= ERROR_METRICS
+    if latency_ms is not None:
+        deciding |= LATENCY_METRICS
+    return Scenario(
+        name="failure",
+        expect=Decision.ROLLBACK,
+        error_rate_percent=error_rate or 0.0,
+        latency_ms=latency_ms or 0.0,
+        deciding_metrics=deciding,
+        window_seconds=window_seconds,
+        rps=rps,
+        seed=seed,
+        steps=steps,
+    )
+
+
+def _require_number(what: str, value: float, *, low: float, high: float, unit: str) -> None:
+    if not math.isfinite(value) or not low <= value <= high:
+        raise UsageError(f"{what} is {value:g}: give a number of {unit} from {low:g} to {high:g}")

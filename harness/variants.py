@@ -1,0 +1,119 @@
+"""The variants of the web app: one program, and versions that differ in nothing but the faults in their image's environment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.images.build import push_image
+from harness.images.layers import Layer, dependencies_layer, webapp_layer
+from harness.images.spec import INTERPRETER_LABEL, ImageConfig, node_interpreter
+
+REPOSITORY = "webapp"
+SOURCE = Path(__file__).resolve().parent.parent / "webapp"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Faults:
+    """What a variant injects: errors in percent of user requests, latencies in milliseconds. The default is a healthy one."""
+
+    error_rate: float = 0.0
+    status_code: int = 500
+    latency_ms: float = 0.0
+    latency_jitter_ms: float = 0.0
+    seed: int | None = None
+
+    def env(self) -> dict[str, str]:
+        """The FAULT_* variables; those at their default are left out."""
+        values = {
+            "FAULT_ERROR_RATE": (self.error_rate, 0.0),
+            "FAULT_STATUS_CODE": (self.status_code, 500),
+            "FAULT_LATENCY_MS": (self.latency_ms, 0.0),
+            "FAULT_LATENCY_JITTER_MS": (self.latency_jitter_ms, 0.0),
+            "FAULT_SEED": (self.seed, None),
+        }
+        return {name: _text(value) for name, (value, default) in values.items() if value is not None and value != default}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variant:
+    """A version of the web app; the tag is also what it calls itself (APP_VERSION)."""
+
+    tag: str
+    faults: Faults = Faults()
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuiltImage:
+    """A pushed image; `reference` names tag and digest both: REGISTRY/webapp:TAG@sha256:…."""
+
+    repository: str
+    tag: str
+    digest: str
+    reference: str
+
+
+def image_config(variant: Variant, *, revision: str) -> ImageConfig:
+    """How a variant's image is run; the Dockerfile says the same, and a test holds the two against each other."""
+    return ImageConfig(
+        entrypoint=("python3", "-m", "gunicorn", "-c", "webapp/gunicorn.conf.py", "webapp.app:create_app()"),
+        env={
+            "PATH": "/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin",
+            "PYTHONPATH": "/app/site-packages",
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "PYTHONUNBUFFERED": "1",
+            "APP_VERSION": variant.tag,
+            "APP_REVISION": revision,
+            **variant.faults.env(),
+        },
+        working_dir="/app",
+        user="65532:65532",
+        exposed_ports=("8080/tcp",),
+        labels={
+            "org.opencontainers.image.title": "webapp",
+            "org.opencontainers.image.description": "A service with exact, seeded, measured faults.",
+            "org.opencontainers.image.licenses": "Apache-2.0",
+            "org.opencontainers.image.version": variant.tag,
+            "org.opencontainers.image.revision": revision,
+            INTERPRETER_LABEL: node_interpreter(),
+        },
+    )
+
+
+def webapp_layers(cache: Path, *, source: Path = SOURCE, epoch: int = 0) -> tuple[Layer, Layer]:
+    """The two layers that all variants share: dependencies, then source."""
+    return dependencies_layer(cache, epoch=epoch), webapp_layer(cache, source, epoch=epoch)
+
+
+def build(
+    variant: Variant,
+    *,
+    registry: str,
+    crane: Path,
+    cache: Path,
+    revision: str | None = None,
+    source: Path = SOURCE,
+    epoch: int = 0,
+) -> BuiltImage:
+    """Build a variant and push it to `registry`, a host and port such as localhost:5001; layers are kept in the folder `cache`.
+
+    The same source and installed distributions give the same digest. Without a `revision` the image is labelled by the hash of
+    its source. `epoch` is the image's time in seconds (SOURCE_DATE_EPOCH). Raises RegistryUnavailable, and PlatformError
+    when a distribution is missing.
+    """
+    layers = webapp_layers(cache, source=source, epoch=epoch)
+    revision = revision or f"src-{layers[1].digest.removeprefix('sha256:')[:12]}"
+    repository = f"{registry}/{REPOSITORY}"
+    digest = push_image(
+        crane=crane,
+        reference=f"{repository}:{variant.tag}",
+        layers=layers,
+        config=image_config(variant, revision=revision),
+        epoch=epoch,
+    )
+    return BuiltImage(repository=repository, tag=variant.tag, digest=digest, reference=f"{repository}:{variant.tag}@{digest}")
+
+
+def _text(value: float) -> str:
+    # repr keeps every digit of a rate; a whole number is written as people write it.
+    return str(int(value)) if value == int(value) else repr(value)

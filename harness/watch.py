@@ -1,0 +1,142 @@
+"""Watches the API objects of one release and keeps every version of each, with the moment it was seen."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import urllib3.exceptions
+from kubernetes import client, config, watch
+
+from harness.errors import PlatformError
+
+SERVER_TIMEOUT_SECONDS = 30
+"""The API ends each watch after this long and it is taken up again where it stopped; so a stopped watcher's thread ends soon."""
+RETRY_SECONDS = 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """One version of one object. `at` is the harness' own clock in epoch seconds; `kind` is the plural resource name."""
+
+    at: float
+    kind: str
+    deleted: bool
+    object: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        """The object's name."""
+        return str(self.object.get("metadata", {}).get("name", ""))
+
+
+class Watcher:
+    """Follows rollouts, analysis runs, virtual services, replica sets and pods of one namespace, each in a thread of its own."""
+
+    def __init__(self, *, kubeconfig: Path, context: str, namespace: str) -> None:
+        api = config.new_client_from_config(config_file=str(kubeconfig), context=context)
+        self._custom = client.CustomObjectsApi(api)
+        core, apps = client.CoreV1Api(api), client.AppsV1Api(api)
+        self._namespace = namespace
+        self._lock = threading.Lock()
+        self._seen: list[Seen] = []
+        self._latest: dict[tuple[str, str], Seen] = {}
+        self._stop = threading.Event()
+        self._synced = {kind: threading.Event() for kind in ("rollouts", "analysisruns", "virtualservices", "replicasets", "pods")}
+        self._error: str | None = None
+        self._sources: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
+            "rollouts": self._of("argoproj.io", "v1alpha1", "rollouts"),
+            "analysisruns": self._of("argoproj.io", "v1alpha1", "analysisruns"),
+            "virtualservices": self._of("networking.istio.io", "v1", "virtualservices"),
+            "replicasets": (apps.list_namespaced_replica_set, {"namespace": namespace}),
+            "pods": (core.list_namespaced_pod, {"namespace": namespace}),
+        }
+
+    def _of(self, group: str, version: str, plural: str) -> tuple[Callable[..., Any], dict[str, Any]]:
+        return self._custom.list_namespaced_custom_object, {
+            "group": group, "version": version, "plural": plural, "namespace": self._namespace,
+        }
+
+    def start(self, timeout: float = 15.0) -> None:
+        """Begin, and return once every kind was read for the first time. Raises PlatformError when the API does not answer."""
+        for kind, (function, arguments) in self._sources.items():
+            threading.Thread(target=self._follow, args=(kind, function, arguments), daemon=True, name=f"watch-{kind}").start()
+        deadline = time.monotonic() + timeout
+        for kind, event in self._synced.items():
+            if not event.wait(max(0.0, deadline - time.monotonic())):
+                raise PlatformError(f"the API did not let us watch {kind} within {timeout:.0f} s ({self._error or 'no answer'})")
+
+    def stop(self) -> None:
+        """Stop following; what was seen stays."""
+        self._stop.set()
+
+    def history(self, kind: str) -> list[Seen]:
+        """Every version that was seen of this kind, in the order of time."""
+        with self._lock:
+            return [seen for seen in self._seen if seen.kind == kind]
+
+    def everything(self) -> list[Seen]:
+        """Every version of every object, in the order of time."""
+        with self._lock:
+            return list(self._seen)
+
+    def latest(self, kind: str) -> list[Mapping[str, Any]]:
+        """The objects of this kind that exist now."""
+        with self._lock:
+            return [seen.object for (its_kind, _), seen in self._latest.items() if its_kind == kind and not seen.deleted]
+
+    def get(self, kind: str, name: str) -> Mapping[str, Any] | None:
+        """One object as it is now, or None."""
+        with self._lock:
+            seen = self._latest.get((kind, name))
+        return None if seen is None or seen.deleted else seen.object
+
+    def _follow(self, kind: str, function: Callable[..., Any], arguments: dict[str, Any]) -> None:
+        while not self._stop.is_set():
+            try:
+                self._list_and_watch(kind, function, arguments)
+            except (client.ApiException, urllib3.exceptions.HTTPError, OSError) as error:
+                self._error = str(error).splitlines()[0]
+                self._stop.wait(RETRY_SECONDS)
+
+    def _list_and_watch(self, kind: str, function: Callable[..., Any], arguments: dict[str, Any]) -> None:
+        listed = function(**arguments)
+        raw = listed if isinstance(listed, dict) else function.__self__.api_client.sanitize_for_serialization(listed)  # type: ignore[attr-defined]
+        names = set()
+        for each in raw["items"]:
+            names.add(each["metadata"]["name"])
+            self._keep(kind, each, deleted=False)
+        with self._lock:
+            gone = [seen for (its, name), seen in self._latest.items() if its == kind and name not in names and not seen.deleted]
+        for seen in gone:
+            self._keep(kind, seen.object, deleted=True)
+        self._synced[kind].set()
+        version = raw["metadata"]["resourceVersion"]
+        while not self._stop.is_set():
+            stream = watch.Watch()
+            for event in stream.stream(
+                function, **arguments, resource_version=version, timeout_seconds=SERVER_TIMEOUT_SECONDS,
+                _request_timeout=(3, SERVER_TIMEOUT_SECONDS + 5),
+            ):
+                if self._stop.is_set():
+                    return
+                found = event["raw_object"]
+                version = found["metadata"]["resourceVersion"]
+                self._keep(kind, found, deleted=event["type"] == "DELETED")
+
+    def _keep(self, kind: str, found: Mapping[str, Any], *, deleted: bool) -> None:
+        seen = Seen(at=time.time(), kind=kind, deleted=deleted, object=found)
+        with self._lock:
+            before = self._latest.get((kind, seen.name))
+            if before and not deleted and _version(before.object) == _version(found) and not before.deleted:
+                return
+            self._seen.append(seen)
+            self._latest[kind, seen.name] = seen
+
+
+def _version(found: Mapping[str, Any]) -> str:
+    return str(found.get("metadata", {}).get("resourceVersion", ""))

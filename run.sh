@@ -1,0 +1,94 @@
+#!/usr/bin/env bash
+# The two commands, and everything around them. Each is a thin wrapper over `python -m harness`.
+set -euo pipefail
+
+here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
+venv="$here/.venv"
+
+usage() {
+  cat <<'EOF'
+usage: ./run.sh COMMAND [OPTION]...
+
+  setup            install and build everything that later runs need (about 10 minutes on 2 cores, once)
+  canary-success   release a healthy v1.1 and prove that the gate promotes it
+  canary-failure   release a v1.1 with 5 % errors and prove that the gate rolls it back
+  up | status | plan | down
+                   start a platform and leave it running; look at it; see what would be started; stop it
+  dashboards       print where each part of a running platform can be looked at
+  test             run the tests: ./run.sh test [PYTEST OPTION]...
+  lock             choose the newest versions that work together and write requirements.lock
+
+Options go to `python -m harness`; see ./run.sh canary-success --help
+EOF
+}
+
+fail() {
+  echo "error: $*" >&2
+  exit 2
+}
+
+find_python() {
+  local each
+  for each in "${PYTHON:-}" python3 python3.13 python3.12 python3.11 python3.14; do
+    if [[ -n "$each" ]] && "$each" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+      command -v "$each"
+      return
+    fi
+  done
+  fail "no Python 3.11 or later was found: install one, or name it in the variable PYTHON"
+}
+
+# The environment is made anew whenever the lock changes; the stamp is written last, so an interrupted one is made again.
+ensure_environment() {
+  local lock="$here/requirements.lock" stamp="$venv/.installed-from" wanted
+  wanted="$(cksum <"$lock")"
+  if [[ -f "$stamp" && "$(<"$stamp")" == "$wanted" ]]; then
+    return
+  fi
+  local python
+  python="$(find_python)"
+  [[ "$(uname -s)" == Linux ]] || fail "the local platform runs on Linux; this is $(uname -s)"
+  echo "installing the locked Python packages into .venv (1 to 2 minutes, once)" >&2
+  "$python" -m venv --clear "$venv" || fail "a virtual environment could not be made in $venv: on Debian, install python3-venv"
+  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-input --no-deps --no-compile --require-hashes \
+    --requirement "$lock" || fail "the packages of requirements.lock could not be installed (pip's own words are above)"
+  echo "$wanted" >"$stamp"
+}
+
+command="${1:-}"
+[[ $# -gt 0 ]] && shift
+case "$command" in
+  setup | up | status | plan | down | dashboards) set -- "$command" "$@" ;;
+  canary-success) set -- success "$@" ;;
+  canary-failure)
+    # An error rate or a latency of the caller's own replaces the 5 %.
+    [[ " $* " == *" --error-rate"* || " $* " == *" --latency-ms"* ]] || set -- --error-rate 5 "$@"
+    set -- failure "$@"
+    ;;
+  test | lock) ;;
+  -h | --help | help)
+    usage
+    exit 0
+    ;;
+  "")
+    usage >&2
+    exit 2
+    ;;
+  *) fail "there is no command '$command' (see ./run.sh --help)" ;;
+esac
+
+ensure_environment
+export PYTHONPATH="$here${PYTHONPATH:+:$PYTHONPATH}"
+case "$command" in
+  test)
+    cd "$here"
+    "$venv/bin/python" -m harness setup
+    exec "$venv/bin/python" -m pytest "$@"
+    ;;
+  lock)
+    cd "$here"
+    exec "$venv/bin/python" -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+      --upgrade --group dev pyproject.toml --output-file requirements.lock
+    ;;
+  *) exec "$venv/bin/python" -m harness "$@" ;;
+esac

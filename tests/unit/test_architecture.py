@@ -1,0 +1,74 @@
+"""The rules that keep the code a house one would live in, enforced on the imports themselves."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+IO = {
+    "os", "subprocess", "socket", "shutil", "tempfile", "multiprocessing", "asyncio", "requests", "urllib", "http",
+    "kubernetes", "psutil", "click", "flask", "gunicorn", "time",
+}
+PURE = [
+    "harness/scenario.py", "harness/observation", "harness/verdict", "harness/report", "harness/supervisor/plan.py",
+    "harness/supervisor/component.py", "harness/platforms/local/components", "harness/platforms/local/node/plan.py",
+    "webapp/faults.py",
+]
+LINES_AT_MOST = 330
+
+
+def files(*places: str) -> list[Path]:
+    found: list[Path] = []
+    for place in places:
+        path = ROOT / place
+        found += [path] if path.is_file() else sorted(path.rglob("*.py"))
+    assert found, places
+    return found
+
+
+def imports(path: Path) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names.add("." * node.level + (node.module or ""))
+    return names
+
+
+@pytest.mark.parametrize("path", files(*PURE), ids=lambda path: str(path.relative_to(ROOT)))
+def test_pure_modules_import_no_io(path: Path) -> None:
+    assert {name for name in imports(path) if name.split(".")[0] in IO} == set()
+
+
+@pytest.mark.parametrize("path", files("harness/supervisor"), ids=lambda path: path.name)
+def test_the_supervisor_knows_nothing_of_platforms(path: Path) -> None:
+    ours = {name for name in imports(path) if name.startswith("harness")}
+    assert {name for name in ours if not name.startswith(("harness.supervisor", "harness.errors"))} == set()
+
+
+@pytest.mark.parametrize("path", files("harness", "webapp"), ids=lambda path: str(path.relative_to(ROOT)))
+def test_nothing_of_ours_imports_locust_and_the_web_app_stands_alone(path: Path) -> None:
+    names = imports(path)
+    assert not {name for name in names if name.split(".")[0] == "locust"}
+    if path.is_relative_to(ROOT / "webapp"):
+        assert not {name for name in names if name.split(".")[0] == "harness"}
+
+
+@pytest.mark.parametrize("path", files("harness", "webapp", "loadtest"), ids=lambda path: str(path.relative_to(ROOT)))
+def test_files_stay_readable(path: Path) -> None:
+    assert len(path.read_text().splitlines()) <= LINES_AT_MOST
+
+
+def test_only_the_platforms_package_asks_which_platform_it_is() -> None:
+    # "kind" is also the name of a field of every API object, so it cannot be told apart here.
+    for path in files("harness"):
+        if path.is_relative_to(ROOT / "harness" / "platforms"):
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Compare):
+                literals = {n.value for n in ast.walk(node) if isinstance(n, ast.Constant) and isinstance(n.value, str)}
+                assert not literals & {"local", "existing"}, f"{path}:{node.lineno} compares with a platform's name"
