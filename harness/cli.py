@@ -37,7 +37,9 @@ def success(common: Common) -> int:
 
 
 @cli.command()
-@click.option("--error-rate", type=float, metavar="PCT", help="Percent of v1.1's answers that are errors (default 5 without --latency-ms).")
+@click.option(
+    "--error-rate", type=float, metavar="PCT", help="Percent of v1.1's answers that are errors (default 5 without --latency-ms)."
+)
 @click.option("--latency-ms", type=float, metavar="MS", help="Milliseconds that every answer of v1.1 takes longer.")
 @common_options
 def failure(common: Common, error_rate: float | None, latency_ms: float | None) -> int:

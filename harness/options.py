@@ -62,19 +62,19 @@ def common_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options of a scenario; the command gets them as `common`."""
 
     @platform_options
-    @click.option("--window", type=float, default=60.0, show_default=True, metavar="SECONDS", help="Seconds of analysis at each step.")
+    @click.option("--window", type=float, default=60.0, show_default=True, metavar="SECONDS", help="Of analysis at each step.")
     @click.option("--rps", type=float, default=50.0, show_default=True, help="Users' requests per second, in total.")
-    @click.option("--users", type=click.IntRange(min=1), help="Requests that may be under way at once (default: sized by the rate).")
+    @click.option("--users", type=click.IntRange(min=1), help="Requests under way at once (default: sized by the rate).")
     @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the faults and of the arrivals.")
-    @click.option("--timeout", type=click.FloatRange(min=1), metavar="SECONDS", help="For the release (default: from the windows).")
-    @click.option("--report-dir", type=click.Path(path_type=Path, file_okay=False), help="Keep report.txt, report.json and the records here.")
+    @click.option("--timeout", type=click.FloatRange(min=1), metavar="SECONDS", help="Of the release (default: by its windows).")
+    @click.option("--report-dir", type=click.Path(path_type=Path, file_okay=False), help="For report.txt, report.json and the records.")
     @click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
     @click.option("--keep", is_flag=True, help="Leave the platform and the release running afterwards.")
     @click.option("--no-color", is_flag=True)
     @click.option("--web", is_flag=True, help=f"Open Locust's web UI on 127.0.0.1:{LOCUST_WEB_PORT} during the run.")
     @click.option("--chart", type=click.Path(path_type=Path), default=CHART, help="Another chart than our own.")
     @click.option("--values", type=click.Path(path_type=Path), multiple=True, help="A values file for the chart (repeatable).")
-    @click.option("--set", "set_values", multiple=True, metavar="KEY=VALUE", help="A value for the chart, such as slo.successRate=0.999.")
+    @click.option("--set", "set_values", multiple=True, metavar="KEY=VALUE", help="A chart value, such as slo.successRate=0.999.")
     @functools.wraps(command)
     def wrapped(*args: Any, platform: PlatformOptions, window: float, rps: float, users: int | None, seed: int,
                 timeout: float | None, report_dir: Path | None, output: str, keep: bool, no_color: bool, web: bool,
@@ -108,7 +108,7 @@ def options_of(common: Common) -> Any:
 
 
 def fresh_report_dir(common: Common) -> Path:
-    """The folder for this run's reports: a numbered one of its own below the folder asked for when that holds a report already."""
+    """The folder for this run's reports: a numbered one below the folder asked for when that holds a report already."""
     root = common.report_dir.absolute() if common.report_dir else common.platform.run_dir / "reports"
     if common.report_dir and not (root / "load").exists():
         return root

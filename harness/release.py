@@ -129,10 +129,13 @@ def is_stable(watcher: Watcher, image: str) -> bool:
 def why_not_ready(watcher: Watcher) -> str:
     """What the Rollout and its pods say of themselves, for an error's one line."""
     found = watcher.get("rollouts", RELEASE)
-    told = [f"rollout {found.get('status', {}).get('phase', 'unknown')} {found.get('status', {}).get('message', '')}".strip()] if found else []
+    status = (found or {}).get("status", {})
+    told = [f"rollout {status.get('phase', 'unknown')} {status.get('message', '')}".strip()]
     for pod in watcher.latest("pods"):
-        for status in pod.get("status", {}).get("containerStatuses") or ():
-            for state in (status.get("state") or {}).values():
-                if state and state.get("reason"):
-                    told.append(f"pod {pod['metadata']['name']}: {state['reason']} {state.get('message', '')}".strip())
+        told += [
+            f"pod {pod['metadata']['name']}: {state['reason']} {state.get('message', '')}".strip()
+            for container in pod.get("status", {}).get("containerStatuses") or ()
+            for state in (container.get("state") or {}).values()
+            if state and state.get("reason")
+        ]
     return "; ".join(told)

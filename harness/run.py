@@ -30,6 +30,7 @@ AFTER_SECONDS = 2.0
 FINAL_SAMPLES = 60
 STEP_OVERHEAD_SECONDS = 40.0
 """What a step may take beyond its window: pods, weights, and four retried queries of 10 s each before an analysis errs."""
+POLL_SECONDS = 0.2
 FINAL_PHASES = frozenset({"Healthy", "Degraded"})
 
 
@@ -100,7 +101,9 @@ class Stage:
             watcher.start()
             self._install(chart, watcher, gateway, stable)
             with self._load() as load, PrometheusMonitor(self.endpoints.prometheus_url) as prometheus:
-                observation = self._release(chart, watcher, gateway, load, prometheus, stable, candidate)
+                observation = self._release(
+                    chart=chart, watcher=watcher, gateway=gateway, load=load, prometheus=prometheus, stable=stable, candidate=candidate
+                )
         finally:
             watcher.stop()
         verdict = judge(self.scenario, observation)
@@ -166,7 +169,7 @@ class Stage:
         )
 
     def _release(
-        self, chart: Chart, watcher: Watcher, gateway: Gateway, load: Load, prometheus: PrometheusMonitor,
+        self, *, chart: Chart, watcher: Watcher, gateway: Gateway, load: Load, prometheus: PrometheusMonitor,
         stable: BuiltImage, candidate: BuiltImage,
     ) -> Observation:
         load_started = time.time()
@@ -202,11 +205,8 @@ class Stage:
             self.show(watcher, load, self.scenario.rps)
             if time.monotonic() > end:
                 return False
-            time.sleep(POLL)
+            time.sleep(POLL_SECONDS)
         return True
-
-
-POLL = 0.2
 
 
 def _decided(watcher: Watcher, image: str) -> bool:

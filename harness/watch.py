@@ -46,7 +46,6 @@ class Watcher:
         self._seen: list[Seen] = []
         self._latest: dict[tuple[str, str], Seen] = {}
         self._stop = threading.Event()
-        self._synced = {kind: threading.Event() for kind in ("rollouts", "analysisruns", "virtualservices", "replicasets", "pods")}
         self._error: str | None = None
         self._sources: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
             "rollouts": self._of("argoproj.io", "v1alpha1", "rollouts"),
@@ -55,6 +54,7 @@ class Watcher:
             "replicasets": (apps.list_namespaced_replica_set, {"namespace": namespace}),
             "pods": (core.list_namespaced_pod, {"namespace": namespace}),
         }
+        self._synced = {kind: threading.Event() for kind in self._sources}
 
     def _of(self, group: str, version: str, plural: str) -> tuple[Callable[..., Any], dict[str, Any]]:
         return self._custom.list_namespaced_custom_object, {

@@ -32,7 +32,7 @@ class Platform(Protocol):
     name: str
 
     def session(self, say: Say, *, keep: bool) -> AbstractContextManager[Endpoints]:
-        """The platform, up for the length of a `with` block: started if need be, and stopped afterwards if it was (unless keep)."""
+        """The platform, up for a `with` block: started if need be, and then stopped afterwards unless `keep`."""
         ...
 
     def check(self) -> None:

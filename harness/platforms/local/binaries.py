@@ -77,6 +77,7 @@ class Binaries:
     folder: Path
 
     def __getitem__(self, program: str) -> Path:
+        """Where this program is, or would be."""
         return self.folder / program
 
     def manifest(self, name: str) -> Path:
@@ -200,11 +201,11 @@ def _build(module: Module, target: Path, title: str, say: Say) -> None:
     source = TOOLCHAIN / module.name
     say(f"[{title}] downloading modules")
     _go("mod", "download", cwd=source, title=title)
-    total = len(_go("list", "-deps", *(["-tags", module.tags] if module.tags else []), "tool", cwd=source, title=title).split())
+    tags = ["-tags", module.tags] if module.tags else []
+    total = len(_go("list", "-deps", *tags, "tool", cwd=source, title=title).split())
     output = target / f".{module.name}.{os.getpid()}"
     output.mkdir(exist_ok=True)
-    argv = ["build", "-v", "-trimpath", f"-ldflags={module.ldflags}", *(["-tags", module.tags] if module.tags else []),
-            "-o", f"{output}/", "tool"]
+    argv = ["build", "-v", "-trimpath", f"-ldflags={module.ldflags}", *tags, "-o", f"{output}/", "tool"]
     try:
         _go_with_progress(argv, cwd=source, title=title, total=total, say=say)
         for built in sorted(output.iterdir()):

@@ -17,10 +17,10 @@ from pathlib import Path
 
 from harness.errors import HarnessError, PlatformError
 from harness.platforms.local import binaries, state
-from harness.platforms.local.plan import claimed_addresses, configure, prepare, validated
 from harness.platforms.local.paths import RunPaths
-from harness.supervisor.ports import check_ports
+from harness.platforms.local.plan import claimed_addresses, configure, prepare, validated
 from harness.supervisor.errors import ComponentExited
+from harness.supervisor.ports import check_ports
 from harness.supervisor.status import Event
 from harness.supervisor.status import State as ComponentState
 from harness.supervisor.supervisor import Supervisor
@@ -99,7 +99,7 @@ class Owner:
                 time.sleep(CHECK_EVERY_SECONDS)  # wait() returns at once from now on
 
     def _on_event(self, event: Event) -> None:
-        print(f"{event.seconds:7.2f} {event.component} {event.state} {event.detail}", flush=True)  # noqa: T201 -- the owner's log
+        print(f"{event.seconds:7.2f} {event.component} {event.state} {event.detail}", flush=True)
         if event.state is ComponentState.DIED:
             line = f"component {event.component} died: {event.detail.splitlines()[0] if event.detail else 'it said nothing'}"
             self._state = replace(self._state, died={**self._state.died, event.component: line})

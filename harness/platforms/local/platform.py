@@ -55,7 +55,7 @@ class LocalPlatform:
 
     def up(self, say: Say, *, detach: bool = True) -> state.State:
         """Start the platform, or find it running. Raises the owner's own error, in one line."""
-        programs = binaries.ensure(say)
+        binaries.ensure(say)
         self.paths.make()
         running = self.read()
         if running and running.phase == "ready":
@@ -66,13 +66,14 @@ class LocalPlatform:
                 f"the folder {self.run_dir} is in use by another run (pid {running.pid}, {running.phase}): "
                 "wait for it, or choose another with --run-dir"
             )
-        return self._start(say, programs, detach=detach)
+        return self._start(say, detach=detach)
 
-    def _start(self, say: Say, programs: binaries.Binaries, *, detach: bool) -> state.State:
+    def _start(self, say: Say, *, detach: bool) -> state.State:
         self.paths.state.unlink(missing_ok=True)
         argv = [
             sys.executable, "-m", "harness.platforms.local.owner", "--run-dir", str(self.run_dir), "--parent", str(os.getpid()),
-            "--gateway-port", str(self.gateway_port), "--registry-port", str(self.registry_port), *(["--detach"] if detach else []),
+            "--gateway-port", str(self.gateway_port), "--registry-port", str(self.registry_port),
+            *(["--detach"] if detach else []),
         ]
         env = os.environ | {"PYTHONPATH": str(Path(harness.__file__).parents[1])}
         with (self.run_dir / "owner.log").open("w") as log:
@@ -101,7 +102,7 @@ class LocalPlatform:
             if code is not None:
                 raise self._owner_failed(code, now)
             time.sleep(0.05)
-        raise PlatformError(f"the platform in {self.run_dir} was not ready after {START_TIMEOUT_SECONDS:.0f} s: see owner.log there")
+        raise PlatformError(f"the platform was not ready after {START_TIMEOUT_SECONDS:.0f} s: see {self.run_dir / 'owner.log'}")
 
     def _owner_failed(self, code: int, last: state.State | None) -> HarnessError:
         if last and last.error:
@@ -121,7 +122,7 @@ class LocalPlatform:
         try:
             process = psutil.Process(pid)
             if "harness.platforms.local.owner" not in " ".join(process.cmdline()):
-                raise PlatformError(f"{self.paths.lock} names pid {pid}, which is not a platform of ours: remove the file if it is stale")
+                raise PlatformError(f"{self.paths.lock} names pid {pid}, which is no platform of ours: remove the file if it is stale")
             process.send_signal(signal.SIGTERM)
             process.wait(STOP_TIMEOUT_SECONDS)
         except psutil.NoSuchProcess:
@@ -184,7 +185,7 @@ class LocalPlatform:
         if not owned_by(pid, LOOPBACK, port):
             who = foreign_holder(pid, LOOPBACK, port)
             raise PlatformError(
-                f"port {LOOPBACK}:{port} is not served by this platform's gateway (pid {pid}) but by {who or 'nobody'}: no load was sent"
+                f"port {LOOPBACK}:{port} is served by {who or 'nobody'}, not by this platform's gateway (pid {pid}): no load was sent"
             )
 
     def values(self) -> tuple[tuple[Path, ...], Mapping[str, Any]]:

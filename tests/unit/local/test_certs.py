@@ -13,7 +13,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.x509.oid import NameOID
 
 from harness.platforms.local import identities
-from harness.platforms.local.certs import VALID_FOR, Authority, Identity, write_private
+from harness.platforms.local.certs import VALID_FOR, Authority, Identity, kubeconfig, write_private
 
 
 def test_a_certificate_names_its_user_and_groups_and_is_signed_by_its_authority_alone() -> None:
@@ -62,8 +62,6 @@ def test_every_role_that_is_bound_exists_here_or_comes_from_upstream() -> None:
 
 
 def test_a_kubeconfig_holds_everything_it_needs() -> None:
-    from harness.platforms.local.certs import kubeconfig
-
     text = kubeconfig(cluster="c", server="https://127.0.0.1:1", ca=b"ca", user="u", cert=b"cert", key=b"key")
     parsed = yaml.safe_load(text)
     assert base64.b64decode(parsed["clusters"][0]["cluster"]["certificate-authority-data"]) == b"ca"

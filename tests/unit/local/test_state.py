@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import PlatformError, UsageError
-from harness.platforms.local import state
+from harness.platforms.local import paths, state
 from harness.platforms.local.paths import RunPaths
 
 
@@ -63,8 +63,6 @@ def test_a_file_in_the_folders_place_is_one_clear_line(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_is_the_platforms_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from harness.platforms.local import paths
-
     monkeypatch.setattr(paths, "MIN_FREE_BYTES", 2**62)
     with pytest.raises(PlatformError, match="make room"):
         RunPaths(root=tmp_path / "run").make()

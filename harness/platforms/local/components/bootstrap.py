@@ -11,16 +11,17 @@ from harness.supervisor.component import Component
 
 def components(config: LocalConfig) -> tuple[Component, ...]:
     """Three tasks: roles and CRDs side by side, then a wait until the API serves every CRD."""
-    kubectl = (
-        str(config.binaries["kubectl"]), f"--kubeconfig={config.paths.kubeconfig}", f"--cache-dir={config.paths.data / 'kubectl'}"
-    )
+    cache = config.paths.data / "kubectl"
+    kubectl = (str(config.binaries["kubectl"]), f"--kubeconfig={config.paths.kubeconfig}", f"--cache-dir={cache}")
     apply = (*kubectl, "apply", "--server-side", "--field-manager=gateproof")
     manifest = config.binaries.manifest
     return (
         Component(
             name="roles",
-            argv=(*apply, f"--filename={config.paths.config / 'platform.yaml'}", f"--filename={manifest('role-argo-rollouts.yaml')}",
-                  f"--filename={manifest('role-istiod.yaml')}"),
+            argv=(
+                *apply, f"--filename={config.paths.config / 'platform.yaml'}",
+                f"--filename={manifest('role-argo-rollouts.yaml')}", f"--filename={manifest('role-istiod.yaml')}",
+            ),
             kind="task", needs=("kube-apiserver",),
         ),
         Component(

@@ -22,7 +22,10 @@ def components(config: LocalConfig) -> tuple[Component, ...]:
                 # A run's data is worth nothing after the run: no fsync, and far fewer writes to a shared disk.
                 "--unsafe-no-fsync", "--log-level=warn",
             ),
-            ports=(Port(name="client", host=LOOPBACK, number=config.ports.etcd), Port(name="peer", host=LOOPBACK, number=config.ports.etcd_peer)),
+            ports=(
+                Port(name="client", host=LOOPBACK, number=config.ports.etcd),
+                Port(name="peer", host=LOOPBACK, number=config.ports.etcd_peer),
+            ),
             ready=HttpProbe(
                 url=f"{client}/health", ca_file=ca, cert_file=config.cert("etcd-client"), key_file=config.key("etcd-client")
             ),

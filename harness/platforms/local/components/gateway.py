@@ -22,7 +22,10 @@ def components(config: LocalConfig) -> tuple[Component, ...]:
                 str(config.envoy), "--config-path", str(config.paths.config / "envoy.json"), "--concurrency", "1",
                 "--disable-hot-restart", "--log-level", "warning", "--drain-time-s", "1",
             ),
-            ports=(Port(name="admin", host=LOOPBACK, number=config.ports.envoy_admin), Port(name="http", host=LOOPBACK, number=config.ports.gateway)),
+            ports=(
+                Port(name="admin", host=LOOPBACK, number=config.ports.envoy_admin),
+                Port(name="http", host=LOOPBACK, number=config.ports.gateway),
+            ),
             ready=HttpProbe(url=f"{admin}/ready"),
             needs=("istiod",),
             metrics=MetricsEndpoint(port="admin", path="/stats/prometheus"),

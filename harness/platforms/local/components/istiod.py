@@ -39,7 +39,10 @@ def components(config: LocalConfig) -> tuple[Component, ...]:
             },
             # istiod writes into the folder that it is started in.
             cwd=folder,
-            ports=(Port(name="http", host=LOOPBACK, number=config.ports.istiod_http), Port(name="grpc", host=LOOPBACK, number=config.ports.istiod_grpc)),
+            ports=(
+                Port(name="http", host=LOOPBACK, number=config.ports.istiod_http),
+                Port(name="grpc", host=LOOPBACK, number=config.ports.istiod_grpc),
+            ),
             ready=HttpProbe(url=f"http://{LOOPBACK}:{config.ports.istiod_http}/ready"),
             needs=("crds-served", "roles"),
         ),

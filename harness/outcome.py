@@ -1,0 +1,91 @@
+"""One scenario from the command line: show it while it runs, write its reports, and say how it ended."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import click
+
+from harness.errors import HarnessError
+from harness.load import Load
+from harness.options import Common
+from harness.platforms import Platform
+from harness.progress import LoadNow, Progress, live_state, make_progress
+from harness.release import RELEASE
+from harness.report import PlatformFacts, Report, build_report, render_json, render_text
+from harness.run import Options, run
+from harness.scenario import Scenario
+from harness.watch import Watcher
+
+RATE_SECONDS = 3.0
+"""The load that is shown is that of the last three seconds: less jumps about, more lags behind."""
+
+
+def play(scenario: Scenario, common: Common, options: Options, platform: Platform) -> int:
+    """Run a scenario and return its exit code. Raises the HarnessError that kept it from being judged, reports written."""
+    # With JSON on standard output, people watch standard error.
+    progress = make_progress(sys.stderr if common.output == "json" else sys.stdout, no_color=not common.color)
+    screen = Screen(progress, scenario)
+    try:
+        result = run(scenario, options, platform, progress.note, screen.show)
+    except HarnessError as error:
+        _write(options.report_dir, "report.json", json.dumps({"error": str(error), "exit_code": error.exit_code}) + "\n")
+        raise
+    finally:
+        progress.close()
+    report = build_report(
+        scenario, result.observation, result.verdict, PlatformFacts(name=platform.name, versions=result.facts)
+    )
+    _tell(report, common, options)
+    return report.verdict.exit_code
+
+
+def _tell(report: Report, common: Common, options: Options) -> None:
+    text, data = render_text(report), json.dumps(render_json(report), indent=2) + "\n"
+    _write(options.report_dir, "report.txt", text)
+    _write(options.report_dir, "report.json", data)
+    click.echo(data if common.output == "json" else "\n" + text, nl=False)
+    if common.output == "text":
+        click.echo(f"reports: {options.report_dir}")
+
+
+def _write(folder: Path, name: str, text: str) -> None:
+    (folder / name).write_text(text)
+
+
+class Screen:
+    """Turns what was watched into what a person sees."""
+
+    def __init__(self, progress: Progress, scenario: Scenario) -> None:
+        self._progress = progress
+        self._scenario = scenario
+        self._started = time.time()
+
+    def show(self, watcher: Watcher, load: Load | None, offered: float) -> None:
+        """Show the state as it is now."""
+        rollout = watcher.get("rollouts", RELEASE)
+        if rollout is None:
+            return
+        now = time.time()
+        self._progress.update(live_state(
+            rollout=rollout, replica_sets=watcher.latest("replicasets"), pods=watcher.latest("pods"),
+            analysis_runs=watcher.latest("analysisruns"), virtual_service=watcher.get("virtualservices", RELEASE),
+            load=_load_now(load, offered, now), now=now, started_at=self._started, window_seconds=self._scenario.window_seconds,
+        ))
+
+
+def _load_now(load: Load | None, offered: float, now: float) -> LoadNow | None:
+    if load is None:
+        return None
+    records = load.records()
+    recent = 0
+    for record in reversed(records):
+        if record["at"] < now - RATE_SECONDS:
+            break
+        recent += 1
+    failed = Counter(record["version"] or "" for record in records if not 200 <= record["status"] < 400)
+    return LoadNow(offered_rps=offered, achieved_rps=recent / RATE_SECONDS, requests=len(records), failed=failed)
