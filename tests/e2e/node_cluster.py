@@ -94,14 +94,17 @@ class Cluster:
         private, public = signing_key()
         write_private(self.folder / "sa.key", private)
         write_private(self.folder / "sa.pub", public)
-        for path, name, groups in ((self.kubeconfig, "admin", ("system:masters",)), (self.agent_kubeconfig, "gateproof-node-agent", ())):
+        for path, name, groups in (
+            (self.kubeconfig, "admin", ("system:masters",)),
+            (self.agent_kubeconfig, "gateproof-node-agent", ()),
+        ):
             cert, key = authority.issue(Identity(name=name, common_name=name, groups=groups))
             write_private(path, kubeconfig(cluster="e2e", server=server, ca=authority.pem, user=name, cert=cert, key=key))
 
     def spawn(self, name: str, *argv: str) -> subprocess.Popen[bytes]:
         """Start a program that dies with this process; its output goes to `name`.log."""
         with (self.folder / f"{name}.log").open("ab") as log:
-            env = {"PATH": os.environ["PATH"], "PYTHONPATH": os.getcwd(), "HOME": str(self.folder)}
+            env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(Path.cwd()), "HOME": str(self.folder)}
             child = spawn(argv, env=env, cwd=self.folder, output=log).result()
         self._children.append(child)
         return child
@@ -138,18 +141,28 @@ class Cluster:
         (self.folder / "registry.yml").write_text(yaml.safe_dump(config))
         self.spawn("registry", str(self.bin / "registry"), "serve", str(self.folder / "registry.yml"))
         self.apiserver = self.start_apiserver()
-        crds = [c for c in yaml.safe_load_all((self._crds / "crds-istio.yaml").read_text()) if c and c["spec"]["names"]["kind"] == "WorkloadEntry"]
+        crds = [
+            c
+            for c in yaml.safe_load_all((self._crds / "crds-istio.yaml").read_text())
+            if c and c["spec"]["names"]["kind"] == "WorkloadEntry"
+        ]
         (self.folder / "crds.yaml").write_text(yaml.safe_dump_all(crds))
         (self.folder / "roles.yaml").write_text(manifests())
         for name in ("crds.yaml", "roles.yaml"):
-            subprocess.run([self.bin / "kubectl", f"--kubeconfig={self.kubeconfig}", "apply", "-f", self.folder / name], check=True, timeout=60)
+            subprocess.run(
+                [self.bin / "kubectl", f"--kubeconfig={self.kubeconfig}", "apply", "-f", self.folder / name],
+                check=True,
+                timeout=60,
+            )
         self.api = Api(self.kubeconfig)
         self.push("v1")
 
-    def push(self, tag: str) -> str:
-        """Push APP as an image; returns its reference by tag."""
+    def push(self, tag: str, marker: str = "") -> str:
+        """Push APP as an image, another one for each `marker`; returns its reference by tag."""
         layer = write_layer(self.folder / "layer.tar", [("app/app.py", APP.encode())])
-        config = ImageConfig(entrypoint=("python3", "/app/app.py"), env={"FROM_IMAGE": "yes"}, working_dir="/app")
+        config = ImageConfig(
+            entrypoint=("python3", "/app/app.py"), env={"FROM_IMAGE": "yes", "MARKER": marker}, working_dir="/app"
+        )
         reference = f"localhost:{self.registry_port}/app:{tag}"
         push_image(crane=self.bin / "crane", reference=reference, layers=[layer], config=config)
         return reference
@@ -159,7 +172,8 @@ class Cluster:
         log = self.folder / "agent.log"
         seen = log.read_text().count("node agent ready") if log.exists() else 0
         child = self.spawn(
-            "agent", sys.executable, "-m", "harness.platforms.local.node", f"--kubeconfig={self.agent_kubeconfig}", f"--node-name={NODE}",
+            "agent", sys.executable, "-m", "harness.platforms.local.node",
+            f"--kubeconfig={self.agent_kubeconfig}", f"--node-name={NODE}",
             f"--state-dir={self.folder / 'node'}", f"--crane={self.bin / 'crane'}", f"--image-store={self.folder / 'images'}",
             f"--address-range={self.address_range}",
         )  # fmt: skip

@@ -13,6 +13,8 @@ import psutil
 import pytest
 from node_cluster import Cluster, cluster, ready, until, waiting
 
+from harness.platforms.local.node.puller import Puller, PullError
+
 __all__ = ["cluster"]
 
 READINESS = {"readinessProbe": {"httpGet": {"path": "/readyz", "port": "http"}, "periodSeconds": 1, "failureThreshold": 1}}
@@ -101,7 +103,12 @@ def test_failures_have_the_names_that_users_know(cluster: Cluster, agent: Any) -
     cluster.create(ns, "name", {"image": f"{host}/UPPER CASE"})
     cluster.create(ns, "config", {"envFrom": [{"configMapRef": {"name": "settings"}}]})
     cluster.create(ns, "start", {"command": ["/no/such/program"]})
-    want = {"absent": "ErrImagePull", "never": "ErrImageNeverPull", "name": "InvalidImageName", "config": "CreateContainerConfigError"}
+    want = {
+        "absent": "ErrImagePull",
+        "never": "ErrImageNeverPull",
+        "name": "InvalidImageName",
+        "config": "CreateContainerConfigError",
+    }
     for name, reason in want.items():
         until(f"{name}: {reason}", lambda name=name, reason=reason: waiting(cluster.pod(ns, name)) == reason)
     until("back-off", lambda: waiting(cluster.pod(ns, "absent")) == "ImagePullBackOff")
@@ -113,7 +120,9 @@ def test_failures_have_the_names_that_users_know(cluster: Cluster, agent: Any) -
         "exitCode": 3, "reason": "Error", "message": "leaving with 3", "startedAt": 0, "finishedAt": 0, "containerID": "",
     }  # fmt: skip
     assert status["state"]["waiting"]["message"].startswith("back-off 10s restarting failed container=app pod=crash_")
-    failed = until("start error", lambda: waiting(p := cluster.pod(ns, "start")) in {"RunContainerError", "CrashLoopBackOff"} and p)
+    failed = until(
+        "start error", lambda: waiting(p := cluster.pod(ns, "start")) in {"RunContainerError", "CrashLoopBackOff"} and p
+    )
     assert container(failed)["lastState"]["terminated"]["reason"] == "StartError"
     assert container(cluster.pod(ns, "config"))["state"]["waiting"]["message"] == 'configmap "settings" not found'
     for name in (*want, "crash", "start"):
@@ -121,12 +130,34 @@ def test_failures_have_the_names_that_users_know(cluster: Cluster, agent: Any) -
     until("all deleted", lambda: not cluster.api.call("GET", f"/api/v1/namespaces/{ns}/pods").body["items"])
 
 
+def test_pull_policies(cluster: Cluster, tmp_path: Path) -> None:
+    def puller(crane: Path) -> Puller:
+        return Puller(crane, tmp_path / "store", tmp_path / "tags.json")
+
+    online, offline = puller(cluster.bin / "crane"), puller(tmp_path / "no-crane")
+    first = cluster.push("policy")
+    with pytest.raises(PullError) as caught:
+        online.pull(first, "Never")
+    assert caught.value.reason == "ErrImageNeverPull"
+    one = online.pull(first, "IfNotPresent").reference
+    cluster.push("policy", marker="changed")
+    assert online.pull(first, "IfNotPresent").reference == one, "present: the registry is not asked"
+    assert online.pull(first, "Never").reference == one
+    two = online.pull(first, "Always").reference
+    assert two != one
+    assert puller(tmp_path / "no-crane").pull(first, "Never").reference == two, "remembered by the next agent"
+    assert offline.pull(one, "IfNotPresent").reference == one, "a digest that is here needs no registry"
+    for image, reason in ((f"{first}-none", "ErrImagePull"), ("UPPER/x y", "InvalidImageName")):
+        with pytest.raises(PullError) as caught:
+            online.pull(image, "Always")
+        assert caught.value.reason == reason
+
+
 def test_init_containers_and_policies(cluster: Cluster, agent: Any, tmp_path: Path) -> None:
     ns, notes = cluster.namespace(), tmp_path / "order"
     write = "import os; open(os.environ['OUT'], 'a').write('init ')"
-    init = {
-        "name": "init", "image": cluster.image, "command": ["python3", "-c", write], "env": [{"name": "OUT", "value": str(notes)}],
-    }  # fmt: skip
+    out = [{"name": "OUT", "value": str(notes)}]
+    init = {"name": "init", "image": cluster.image, "command": ["python3", "-c", write], "env": out}
     cluster.create(ns, "done", {"env": [{"name": "EXIT", "value": "0"}]}, restartPolicy="Never", initContainers=[init])
     cluster.create(ns, "failed", {"env": [{"name": "EXIT", "value": "4"}]}, restartPolicy="Never")
     done = until("succeeded", lambda: (p := cluster.pod(ns, "done"))["status"]["phase"] == "Succeeded" and p)

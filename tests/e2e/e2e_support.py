@@ -1,0 +1,118 @@
+"""The harness as people run it: `python -m harness` in a process of its own, on the real local platform."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from harness.supervisor.ports import free_port
+
+ROOT = Path(__file__).parents[2]
+LIMIT_SECONDS = 200
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ended:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def report(self) -> dict[str, Any]:
+        """The JSON report on standard output."""
+        found: dict[str, Any] = json.loads(self.out)
+        return found
+
+    def check(self, name: str) -> dict[str, Any]:
+        """One check of the verdict by its name."""
+        return next(check for check in self.report["checks"] if check["name"] == name)
+
+    @property
+    def error(self) -> str:
+        """The one line of an error; fails unless there is exactly one."""
+        lines = [line for line in self.err.splitlines() if line.startswith("error:")]
+        assert len(lines) == 1, self.err
+        assert "Traceback" not in self.err
+        return lines[0]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """A run's folder with ports of its own, so that tests never meet a platform of the user's."""
+
+    run_dir: Path
+    gateway_port: int
+    registry_port: int
+
+    @property
+    def options(self) -> list[str]:
+        """The options that name it."""
+        return [
+            "--run-dir", str(self.run_dir), "--gateway-port", str(self.gateway_port), "--registry-port", str(self.registry_port),
+        ]
+
+
+def new_place(folder: Path) -> Place:
+    """A place below this folder."""
+    return Place(run_dir=folder / "run", gateway_port=free_port(), registry_port=free_port())
+
+
+def argv(*arguments: str, place: Place) -> list[str]:
+    """The command line, options of the place last."""
+    return [sys.executable, "-m", "harness", *arguments, *place.options]
+
+
+def run(*arguments: str, place: Place, timeout: float = LIMIT_SECONDS, env: dict[str, str] | None = None) -> Ended:
+    """Run one command to its end."""
+    done = subprocess.run(
+        argv(*arguments, place=place), capture_output=True, text=True, timeout=timeout, check=False, cwd=ROOT,
+        stdin=subprocess.DEVNULL, env=os.environ | (env or {}),
+    )
+    return Ended(code=done.returncode, out=done.stdout, err=done.stderr)
+
+
+def start(*arguments: str, place: Place) -> subprocess.Popen[str]:
+    """Start one command and return at once."""
+    return subprocess.Popen(
+        argv(*arguments, place=place), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+def ours(place: Place) -> list[str]:
+    """Every process on this machine that names the place's folder in its command line, environment or working folder."""
+    mark = str(place.run_dir)
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.pid == os.getpid() or process.status() == psutil.STATUS_ZOMBIE:
+                continue
+            told = [*process.cmdline(), *process.environ().values(), process.cwd()]
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            continue
+        if any(mark in each for each in told):
+            found.append(f"{process.pid} {' '.join(told[:6])[:160]}")
+    return found
+
+
+def wait_until(condition: Callable[[], Any], *, what: str, timeout: float) -> Any:
+    """The condition's first true answer. Fails with `what` when there is none in time."""
+    deadline = time.monotonic() + timeout
+    while time.monotonic() < deadline:
+        answer = condition()
+        if answer:
+            return answer
+        time.sleep(0.05)
+    pytest.fail(f"{what}: not within {timeout} s")
