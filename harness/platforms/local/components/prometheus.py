@@ -22,6 +22,8 @@ def components(config: LocalConfig) -> tuple[Component, ...]:
                 f"--storage.tsdb.path={config.paths.data / 'prometheus'}", "--storage.tsdb.retention.time=1d",
                 f"--web.listen-address={LOOPBACK}:{config.ports.prometheus}", "--log.level=warn",
                 "--enable-feature=exemplar-storage",
+                # By default a new pod waits up to 5 s before it is scraped, which a short window would miss.
+                "--scrape.discovery-reload-interval=200ms",
             ),
             ports=(Port(name="http", host=LOOPBACK, number=config.ports.prometheus),),
             ready=HttpProbe(url=f"{config.prometheus_url}/-/ready"),
