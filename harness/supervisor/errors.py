@@ -16,7 +16,7 @@ class PlanError(PlatformError):
         super().__init__(f"the plan has {count}, nothing was started:" + _indented(problems))
 
 
-class PortTaken(PlatformError):  # noqa: N818 - it names what happened
+class PortTaken(PlatformError):
     """Ports that components want are held by others; ``lines`` holds one clear line for each."""
 
     def __init__(self, lines: tuple[str, ...]) -> None:
@@ -34,15 +34,15 @@ class ComponentError(PlatformError):
         super().__init__(f"component {name} {what}{said if log else ''}")
 
 
-class ComponentNotStarted(ComponentError):  # noqa: N818 - it names what happened
+class ComponentNotStarted(ComponentError):
     """The operating system refused to run the program."""
 
 
-class ComponentNotReady(ComponentError):  # noqa: N818 - it names what happened
+class ComponentNotReady(ComponentError):
     """A component was still running at the end of its start time-out, but its probe had not succeeded."""
 
 
-class ComponentExited(ComponentError):  # noqa: N818 - it names what happened
+class ComponentExited(ComponentError):
     """A component ended by itself: a service at any time, a task with a code other than 0.
 
     ``code`` is None if a signal ended it, and ``signal_name`` is None if none did. (``exit_code`` is the harness' own.)

@@ -7,6 +7,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from queue import Queue
 from typing import Any
 
 import psutil
@@ -14,6 +15,7 @@ import pytest
 from node_cluster import Cluster, cluster, ready, until, waiting
 
 from harness.platforms.local.node.puller import Puller, PullError
+from harness.platforms.local.node.watching import PodWatch
 
 __all__ = ["cluster"]
 
@@ -222,6 +224,17 @@ def test_api_server_restart_is_survived(cluster: Cluster, agent: Any) -> None:
     assert sum(psutil.Process(agent.pid).cpu_times()[:2]) - used < 2, "it must not spin while the API server is away"
     assert "Traceback" not in cluster.agent_log()
     assert "fault in the node agent" not in cluster.agent_log()
+
+
+def test_watch_that_is_too_old_is_begun_afresh(cluster: Cluster) -> None:
+    lists: Queue[int] = Queue()
+    lines: list[str] = []
+    watch = PodWatch(cluster.api, listed=lambda pods: lists.put(len(pods)), changed=lambda *_: None, log=lines.append)
+    watch._version = "1"  # long before anything that this API server remembers: it answers 410 Gone
+    watch.start()
+    lists.get(timeout=5)
+    watch.stop()
+    assert not lines, "an expired watch is nobody's fault"
 
 
 def test_second_agent_in_the_same_folder_is_refused(cluster: Cluster, agent: Any) -> None:

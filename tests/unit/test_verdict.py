@@ -48,6 +48,29 @@ def test_every_check_is_seen_failing() -> None:
     assert names == {case.check for case in CASES}
 
 
+@pytest.mark.parametrize(
+    ("message", "reason"),
+    [
+        ("", "(empty)"),
+        ("RolloutAborted: Rollout aborted update to revision 2", "aborted from outside"),
+        ('RolloutAborted: x: ReplicaSet "webapp" has timed out progressing.', "the progress deadline aborted the release"),
+    ],
+)
+def test_the_true_reason_of_a_foreign_abort_is_told(message: str, reason: str) -> None:
+    world = WORLDS[R].clone()
+    world.rollouts[-1][1]["status"]["message"] = message
+    actual = next(check.actual for check in verdict_on(world).checks if check.name == "decided by the gate")
+    assert reason in actual
+
+
+def test_a_run_without_a_decision_says_what_was_seen_last() -> None:
+    world = WORLDS[P].clone()
+    world.rollouts.pop()
+    world.facts["deadline_exceeded"] = True
+    actual = next(check.actual for check in verdict_on(world).checks if check.name == "decided by the gate")
+    assert "deadline passed, last seen in phase Progressing" in actual
+
+
 def test_check_names_are_unique() -> None:
     for world in WORLDS.values():
         names = [check.name for check in verdict_on(world).checks]

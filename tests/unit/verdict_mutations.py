@@ -106,3 +106,15 @@ def gap(world: w.World) -> None:
 
 def samples(world: w.World, **change: Any) -> None:
     world.samples[7].update(change)
+
+
+def other_analysis(world: w.World) -> None:
+    """While ours ran, so did an analysis of another revision of the same Rollout."""
+    duplicate_run(world)
+    world.runs[-1]["metadata"]["labels"]["rollouts-pod-template-hash"] = "6c6c6c6c6c"
+
+
+def later_analysis(world: w.World) -> None:
+    """The release was not stopped where it should have been: a second step was analysed."""
+    duplicate_run(world)
+    world.runs[-1]["metadata"]["labels"]["step-index"] = "3"

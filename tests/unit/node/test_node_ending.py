@@ -135,12 +135,38 @@ def test_process_that_started_after_the_deletion_is_stopped() -> None:
 
 def test_no_restart_while_deleting() -> None:
     sim = running(None, restartPolicy="Always")
-    sim.delete().exit(1).run(100)
-    assert len(sim.did(act.Start)) == 1
+    sim.exit(1).delete().exit(1).run(100)
+    assert len(sim.did(act.Start)) == 2
+    assert sim.waiting() is None, "it ended; it does not wait for another run"
+    assert "BackOff" not in [reason for reason, _ in sim.events()]
 
 
-def test_agents_stop_skips_hooks_and_keeps_the_pod() -> None:
-    sim = running(SLEEP)
+def test_entry_whose_writing_failed_may_be_there_all_the_same() -> None:
+    sim = Sim(pod_dict({"readinessProbe": {"exec": {"command": ["true"]}, "failureThreshold": 1}})).news()
+    sim.api_up = False
+    sim.probe(ok=True)
+    assert len(sim.did(act.PutWorkloadEntry)) == 1
+    sim.api_up = True
+    sim.delete().run(6)
+    assert sim.did(act.DeleteWorkloadEntry)
+    assert not sim.finished
+    assert sim.exit(0).finished
+
+
+def test_pod_is_deleted_only_after_its_end_was_told() -> None:
+    sim = Sim(pod_dict({"readinessProbe": {"exec": {"command": ["true"]}}})).news().delete()
+    sim.api_up = False
+    sim.exit(3).run(3)
+    assert not sim.did(act.DeletePod)
+    sim.api_up = True
+    sim.run(6)
+    assert sim.container()["state"]["terminated"]["exitCode"] == 3
+    assert sim.deleted
+
+
+@pytest.mark.parametrize("hook", [SLEEP, EXEC])
+def test_agents_stop_skips_hooks_and_keeps_the_pod(hook: dict[str, Any]) -> None:
+    sim = running(hook)
     sim.state = replace(sim.state, stop_by=sim.now + 5)
     sim.news()
     assert [at for at, _ in sim.did(act.Signal)] == [0]
@@ -148,6 +174,7 @@ def test_agents_stop_skips_hooks_and_keeps_the_pod() -> None:
     assert [at for at, _ in sim.run(10).did(act.Kill)] == [5]
     sim.exit(137).run(100)
     assert stopped(sim.state)
+    assert not sim.did(act.Exec)
     assert not sim.deleted
     assert len(sim.did(act.Start)) == 1
 

@@ -58,7 +58,7 @@ def test_exec_probe_runs_at_once() -> None:
 
 
 def test_slow_probe_is_not_sent_twice_and_drops_ticks() -> None:
-    sim = sim_with(readinessProbe={**EXEC, "periodSeconds": 1, "timeoutSeconds": 60}).run(3.5)
+    sim = sim_with(readinessProbe={**EXEC, "periodSeconds": 1, "timeoutSeconds": 60}).run(3.5).news()
     assert len(sim.did(act.RunProbe)) == 1
     sim.probe(ok=True)
     assert [at for at, _ in sim.did(act.RunProbe)] == [0, 3.5], "the tick that is due is sent, the missed ones are not"

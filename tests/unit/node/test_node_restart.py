@@ -185,6 +185,16 @@ def test_pod_of_an_earlier_agent_counts_as_killed_and_starts_again_elsewhere() -
     assert len(sim.did(act.Start)) == 1
 
 
+def test_init_containers_run_again_after_an_earlier_agent() -> None:
+    raw = pod_dict(initContainers=[{"name": "a", "image": "i"}])
+    before = Sim(raw).news().exit(0, "a")
+    sim = Sim(raw, state=adopted_state(before.pod, before.status, T0)).news()
+    assert [a.container for _, a in sim.did(act.Start)] == ["a"]
+    assert sim.container("a")["restartCount"] == 1
+    assert sim.status["phase"] == "Pending"
+    assert sim.exit(0, "a").status["phase"] == "Running"
+
+
 def test_finished_pod_of_an_earlier_agent_stays_finished() -> None:
     before = Sim(pod_dict(restartPolicy="Never")).news().exit(0)
     sim = Sim(pod_dict(restartPolicy="Never"), state=adopted_state(before.pod, before.status, T0)).news().run(100)

@@ -1,0 +1,132 @@
+"""Checks of the analyses: each step's AnalysisRun, the metric that decided, and what its query asked. PURE: no I/O."""
+
+from __future__ import annotations
+
+from harness.observation import MetricResult, Observation, StepAnalysis, weight_steps
+from harness.observation.facts import TIMESTAMP_RESOLUTION_SECONDS, WATCH_LAG_SECONDS
+from harness.scenario import REQUESTS_METRIC, Decision, Scenario
+from harness.verdict.model import Check
+from harness.verdict.release import decision_check
+
+
+def step_analyses(scenario: Scenario, observation: Observation) -> tuple[Check, ...]:
+    """One AnalysisRun for each expected step: Successful at every step, or Failed at the first and none after it."""
+    by_step: dict[int, list[StepAnalysis]] = {}
+    for run in observation.step_analyses:
+        by_step.setdefault(run.step_index or 0, []).append(run)
+    groups = list(by_step.values())  # in the order of step_index: the observation sorts them
+    count = len(scenario.steps) if scenario.expect is Decision.PROMOTE else 1
+    return tuple(_step_analysis(scenario, observation, groups, index) for index in range(count))
+
+
+def _step_analysis(scenario: Scenario, observation: Observation, groups: list[list[StepAnalysis]], index: int) -> Check:
+    promote = scenario.expect is Decision.PROMOTE
+    phase = "Successful" if promote else "Failed"
+    name = f"analysis at step {index + 1}"
+    expected = f"exactly one AnalysisRun, {phase}, " + ("every metric met" if promote else "and none at a later step")
+    runs = groups[index] if index < len(groups) else []
+    if len(runs) != 1:
+        return decision_check(name, False, expected, f"{len(runs)} AnalysisRuns: {', '.join(run.name for run in runs) or 'none'}")
+    run = runs[0]
+    problems = [] if run.phase == phase else [f"phase {run.phase or 'none'}"]
+    if promote:
+        problems += _unmet(scenario, run)
+    elif len(groups) > 1:
+        problems.append(f"{len(groups) - 1} later steps were analysed too")
+    problems += _wrong_time(scenario, observation, run, index)
+    return decision_check(name, not problems, expected, "; ".join(problems) or phase, _evidence(run))
+
+
+def _unmet(scenario: Scenario, run: StepAnalysis) -> list[str]:
+    """What keeps a Successful run from being a reason to promote."""
+    problems = []
+    names = [metric.name for metric in run.metrics]
+    if set(names) != scenario.metric_names or len(names) != len(set(names)):
+        problems.append(f"metrics are {', '.join(sorted(names)) or 'none'}")
+    for metric in run.metrics:
+        if metric.phase != "Successful" or metric.successful < 1 or metric.failed or metric.inconclusive:
+            problems.append(f"{metric.name}: {metric.phase}, {metric.successful} successful and {metric.failed} failed")
+        if metric.dry_run:
+            problems.append(f"{metric.name} is a dry run: it decides nothing")
+        if not metric.condition:
+            problems.append(f"{metric.name} has no condition: it accepts every value")
+        if metric.value is None:
+            problems.append(f"{metric.name} measured no number: {metric.raw_value or 'nothing'}")
+        elif not _met(scenario, metric.name, metric.value):
+            problems.append(f"{metric.name} is {metric.value:g} and was accepted")
+    return problems
+
+
+def _met(scenario: Scenario, name: str, value: float) -> bool:
+    if name == REQUESTS_METRIC:
+        return value >= scenario.min_requests
+    objective = scenario.objectives.get(name)
+    return objective is not None and objective.met_by(value)
+
+
+def _wrong_time(scenario: Scenario, observation: Observation, run: StepAnalysis, index: int) -> list[str]:
+    """The analysis must have begun under its step's weight, and have watched it for a whole window."""
+    changes = weight_steps(observation)
+    if run.started_at is None or run.finished_at is None:
+        return ["it has no start or no end"]
+    problems = []
+    begun = changes[index].at if index < len(changes) else None
+    ended = changes[index + 1].at if index + 1 < len(changes) else None
+    if begun is None or run.started_at + TIMESTAMP_RESOLUTION_SECONDS + WATCH_LAG_SECONDS < begun:
+        problems.append("it began before its step's weight was in force")
+    if ended is not None and run.finished_at > ended:
+        problems.append("it ended after its step's weight had changed")
+    if run.finished_at - run.started_at < scenario.window_seconds - TIMESTAMP_RESOLUTION_SECONDS:
+        problems.append(f"it took {run.finished_at - run.started_at:.0f} s, less than one window")
+    return problems
+
+
+def deciding_metric(scenario: Scenario, observation: Observation) -> Check | None:
+    """What aborted the release was a metric that the injected fault explains, with a number beyond its objective."""
+    if scenario.expect is not Decision.ROLLBACK:
+        return None
+    allowed = ", ".join(sorted(scenario.deciding_metrics))
+    expected = f"one of {allowed} Failed, with a value that breaks its objective"
+    failed = [run for run in observation.step_analyses if run.phase == "Failed"]
+    if not failed:
+        return decision_check("deciding metric", False, expected, "no analysis failed")
+    run = failed[0]
+    blamed = [metric for metric in run.metrics if metric.phase == "Failed"]
+    reasons = [metric for metric in blamed if _decides(scenario, metric)]
+    requests = run.metric(REQUESTS_METRIC)
+    enough = requests is not None and requests.value is not None and requests.value >= scenario.min_requests
+    actual = ", ".join(f"{metric.name} {metric.phase} at {metric.raw_value or 'no value'}" for metric in blamed)
+    if not enough:
+        actual += f"; measured over {requests.raw_value if requests else 'an unknown number of'} requests"
+    return decision_check("deciding metric", bool(reasons) and enough, expected, actual or "no metric failed", _evidence(run))
+
+
+def _decides(scenario: Scenario, metric: MetricResult) -> bool:
+    if metric.name not in scenario.deciding_metrics or metric.dry_run or metric.failed < 1:
+        return False
+    return metric.value is not None and bool(metric.condition) and not scenario.objectives[metric.name].met_by(metric.value)
+
+
+def query_scope(_: Scenario, observation: Observation) -> Check:
+    """Every resolved query asks for the candidate's revision and no other: all traffic would water its faults down."""
+    problems = []
+    for run in observation.step_analyses:
+        for metric in run.metrics:
+            if observation.candidate_hash not in metric.query:
+                problems.append(
+                    f"{metric.name} of {run.name} does not ask for {observation.candidate_hash}: {metric.query or 'no query'}"
+                )
+            elif observation.stable_hash in metric.query:
+                problems.append(f"{metric.name} of {run.name} also asks for {observation.stable_hash}")
+    queries = sum(len(run.metrics) for run in observation.step_analyses)
+    return decision_check(
+        "query scope",
+        queries > 0 and not problems,
+        f"every query is over {observation.candidate_hash} only",
+        "; ".join(problems) or f"{queries} queries",
+    )
+
+
+def _evidence(run: StepAnalysis) -> tuple[str, ...]:
+    head = f"{run.name} (uid {run.uid}): {run.phase} {run.message}".rstrip()
+    return (head, *(f"{metric.name} = {metric.raw_value or 'no value'} {metric.phase}: {metric.query}" for metric in run.metrics))

@@ -1,0 +1,160 @@
+"""Checks of the experiment that set the gate's measurements against what clients saw. A failure here is exit 3. PURE: no I/O.
+
+They notice what a gate cannot notice about itself: metrics of an earlier run, foreign traffic, retries that hide errors,
+a candidate that never got traffic, a fault that was never injected.
+"""
+
+from __future__ import annotations
+
+from harness.observation import Observation, StepAnalysis, acceptance_interval, metric_bounds, share_at
+from harness.observation.measure import candidate_version
+from harness.scenario import REQUESTS_METRIC, Decision, Scenario
+from harness.verdict.experiment import experiment_check, injected
+from harness.verdict.model import Check, Kind
+
+MIN_SLOW_SHARE = 0.99
+"""The share of the candidate's good answers that must have taken at least the injected latency (clocks differ a little)."""
+
+SLOW_SECONDS = 0.3
+"""The latency objective, as the latency metric counts it."""
+
+
+def client_shares(scenario: Scenario, observation: Observation) -> tuple[Check, ...]:
+    """At each expected step, clients must get the candidate as often as the weight says.
+
+    A step that was never reached is no fault of the experiment: that row then says so as a failed decision.
+    """
+    last = len(scenario.steps) if scenario.expect is Decision.PROMOTE else 1
+    return tuple(_client_share(scenario, observation, index) for index in range(last))
+
+
+def _client_share(scenario: Scenario, observation: Observation, index: int) -> Check:
+    weight = scenario.steps[index]
+    name, share = f"client share at {weight} %", share_at(observation, index)
+    if share is None or share.weight != weight:
+        seen = "not reached" if share is None else f"the weight was {share.weight} %"
+        return Check(name=name, kind=Kind.DECISION, passed=False, expected=f"{weight} % of answers", actual=seen)
+    low, high = acceptance_interval(share.requests, weight / 100)
+    told = share.requests > 0 and low <= share.canary_requests <= high
+    return Check(
+        name=name,
+        kind=Kind.EXPERIMENT,
+        passed=told if share.requests else None,
+        expected=f"{low} to {high} of {share.requests} answers (99.9 % of a Binomial at {weight} %)",
+        actual=f"{share.canary_requests} of {share.requests} answers"
+        + (f" ({share.percent:.1f} %)" if share.percent is not None else ""),
+        evidence=(f"requests started from {share.start:.3f} to {share.end:.3f}",),
+    )
+
+
+def faults_as_configured(scenario: Scenario, observation: Observation) -> Check:
+    """Clients saw the candidate fail exactly as often, and as slowly, as the scenario says it does."""
+    is_candidate = candidate_version(observation)
+    answers = [each for each in observation.responses if is_candidate(each)]
+    errors = sum(injected(scenario, each) for each in answers)
+    low, high = acceptance_interval(len(answers), scenario.error_rate_percent / 100)
+    problems = []
+    if not low <= errors <= high:
+        problems.append(f"{errors} of {len(answers)} answers were errors: retries hide them, or the fault is another one")
+    good = [each for each in answers if not each.failed]
+    slow = sum(each.latency_seconds >= scenario.latency_ms / 1000 for each in good)
+    if scenario.latency_ms and slow < MIN_SLOW_SHARE * len(good):
+        problems.append(f"only {slow} of {len(good)} answers took {scenario.latency_ms:g} ms or more")
+    check = experiment_check(
+        "injected faults",
+        problems,
+        expected=f"{scenario.error_rate_percent:g} % errors ({low} to {high} of {len(answers)}), {scenario.latency_ms:g} ms more",
+        actual=f"{errors} errors in {len(answers)} answers of {scenario.candidate}",
+    )
+    if answers:
+        return check
+    return Check(
+        name=check.name, kind=check.kind, passed=None, expected=check.expected, actual="the candidate never answered a client"
+    )
+
+
+def analysis_sound(_: Scenario, observation: Observation) -> Check:
+    """No analysis ended in Error or Inconclusive, and none had too little traffic to measure."""
+    problems = []
+    for run in observation.step_analyses:
+        if run.phase in {"Error", "Inconclusive"}:
+            problems.append(
+                f"{run.name} ended in phase {run.phase}: {run.message or 'no message'}; look at Prometheus and the queries"
+            )
+        problems += [
+            f"metric {metric.name} of {run.name} ended in phase {metric.phase}: {metric.message}"
+            for metric in run.metrics
+            if metric.phase in {"Error", "Inconclusive"}
+        ]
+        requests = run.metric(REQUESTS_METRIC)
+        if requests is not None and requests.phase == "Failed":
+            problems.append(
+                f"too little traffic: {run.name} measured {requests.raw_value or 'nothing'} canary requests "
+                f"({requests.condition}); raise --rps or --window"
+            )
+    return experiment_check(
+        "analysis sound",
+        problems,
+        expected="every analysis had the traffic and the metrics to decide",
+        actual=f"{len(observation.step_analyses)} analyses, all measurable",
+    )
+
+
+def measured_traffic(scenario: Scenario, observation: Observation) -> Check:
+    """The gate counted the requests that clients sent to the candidate, no others, and in this window."""
+    is_candidate = candidate_version(observation)
+    times = [each.at for each in observation.responses if is_candidate(each)]
+    problems, evidence = [], []
+    for run in observation.step_analyses:
+        metric = run.metric(REQUESTS_METRIC)
+        if metric is None or metric.value is None or metric.measured_at is None:
+            continue
+        bounds = metric_bounds(times, metric.measured_at, scenario.window_seconds, observation.scrape_interval_seconds)
+        evidence.append(f"{run.name}: measured {metric.value:g}, clients counted {bounds.low:.0f} to {bounds.high:.0f}")
+        if not bounds.hold(metric.value):
+            problems.append(evidence[-1])
+    return _measured("measured traffic", problems, evidence, "the requests metric agrees with what clients counted")
+
+
+def measured_outcomes(scenario: Scenario, observation: Observation) -> Check:
+    """The gate counted the errors that clients got, and called no answer slow that reached them fast."""
+    is_candidate = candidate_version(observation)
+    answers = [each for each in observation.responses if is_candidate(each)]
+    errors = [each.at for each in answers if each.status >= 500]
+    slow = [each.at for each in answers if each.latency_seconds > SLOW_SECONDS]
+    problems, evidence = [], []
+    for run in observation.step_analyses:
+        for name, events in (("success-rate", errors), ("error-rate", errors), ("latency-p95", slow)):
+            count, at = _events(run, name), _measured_at(run, name)
+            if count is None or at is None:
+                continue
+            bounds = metric_bounds(events, at, scenario.window_seconds, observation.scrape_interval_seconds)
+            evidence.append(f"{run.name} {name}: measured {count:.1f}, clients counted {bounds.low:.0f} to {bounds.high:.0f}")
+            # Clients also wait for the gateway and for themselves: only the app may not have been slower than they saw.
+            if count > bounds.high or (name != "latency-p95" and count < bounds.low):
+                problems.append(evidence[-1])
+    return _measured("measured outcomes", problems, evidence, "the measured errors and slow answers agree with the clients'")
+
+
+def _events(run: StepAnalysis, name: str) -> float | None:
+    """How many bad answers a ratio stands for: the ratio times the number of requests that it was taken over."""
+    metric, requests = run.metric(name), run.metric(REQUESTS_METRIC)
+    if metric is None or requests is None or metric.value is None or requests.value is None:
+        return None
+    return requests.value * (metric.value if name == "error-rate" else 1 - metric.value)
+
+
+def _measured_at(run: StepAnalysis, name: str) -> float | None:
+    metric = run.metric(name)
+    return metric.measured_at if metric else None
+
+
+def _measured(name: str, problems: list[str], evidence: list[str], expected: str) -> Check:
+    return Check(
+        name=name,
+        kind=Kind.EXPERIMENT,
+        passed=not problems if evidence else None,
+        expected=expected,
+        actual="; ".join(problems) or (f"{len(evidence)} measurements agree" if evidence else "nothing was measured"),
+        evidence=tuple(evidence),
+    )
