@@ -160,7 +160,7 @@ class Stage:
         spec = LoadSpec(
             url=self.endpoints.gateway_url, rps=scenario.rps, users=options.users, seed=scenario.seed or 1,
             worst_latency_seconds=max(1.0, 2 * scenario.latency_ms / 1000),
-            duration_limit_seconds=deadline_of(scenario, options) + 60, web_ui_port=options.web_port,
+            duration_limit_seconds=deadline_of(scenario, options) + 60, web_ui_port=options.web_port, reports=True,
         )
         if options.web_port:
             self.say(f"Locust's web UI: http://127.0.0.1:{options.web_port}")

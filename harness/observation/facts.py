@@ -120,6 +120,8 @@ class RolloutState:
     available_replicas: int = 0
     image: str = ""
     promote_full: bool = False
+    spec_digest: str = ""
+    """A fingerprint of what the spec means: the controller rewrites its form, and so its generation, when it notes a revision."""
     paused: bool = False
 
 

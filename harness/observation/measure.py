@@ -208,6 +208,6 @@ def metric_bounds(times: Iterable[float], measured_at: float, window_seconds: fl
     return AgreementBounds(low=max(0.0, fewest * (1 - UNSCRAPED_SHARE) - COUNT_SLACK), high=most * scale + COUNT_SLACK)
 
 
-def generations(states: Iterable[RolloutState]) -> tuple[int, ...]:
-    """The generations of the Rollout's spec that were seen, each once, in order: one release is one of them."""
-    return tuple(dict.fromkeys(state.generation for state in states))
+def specs(states: Iterable[RolloutState]) -> tuple[str, ...]:
+    """The fingerprints of the Rollout's specs that were seen, each once, in order: one release is one of them."""
+    return tuple(dict.fromkeys(state.spec_digest for state in states))

@@ -6,6 +6,8 @@ the metadata of its *result* (`status.metricResults[].metadata.ResolvedPrometheu
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -90,9 +92,21 @@ def parse_rollout(rollout: Object, at: float, *, container: str = "webapp") -> R
         ready_replicas=int(status.get("readyReplicas", 0)),
         available_replicas=int(status.get("availableReplicas", 0)),
         image=_image(spec, container),
+        spec_digest=_digest(spec),
         promote_full=bool(status.get("promoteFull", False)),
         paused=bool(spec.get("paused", False)),
     )
+
+
+def _digest(spec: Object) -> str:
+    return hashlib.sha256(json.dumps(_meaning(spec), sort_keys=True).encode()).hexdigest()
+
+
+def _meaning(value: Any) -> Any:
+    """Without what is empty, zero or false: the controller writes the spec back from its own types, which leave those out."""
+    if isinstance(value, Mapping):
+        return {key: kept for key, inner in value.items() if (kept := _meaning(inner))}
+    return [_meaning(inner) for inner in value] if isinstance(value, list) else value
 
 
 def _image(spec: Object, container: str) -> str:

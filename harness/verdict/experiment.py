@@ -15,7 +15,7 @@ from harness.observation import (
     share_at,
     weight_steps,
 )
-from harness.observation.measure import candidate_version, generations
+from harness.observation.measure import candidate_version, specs
 from harness.scenario import MIN_WINDOW_SECONDS, Decision, Scenario
 from harness.verdict.decision import decided_at
 from harness.verdict.model import Check, Kind
@@ -87,10 +87,9 @@ def one_release(_: Scenario, observation: Observation) -> Check:
     candidate, stable = observation.candidate_hash, observation.stable_hash
     if hashes not in {(candidate,), (stable, candidate)}:
         problems.append(f"the revisions went {' -> '.join(hashes) or '(none)'}")
-    old = {state.generation for state in before}
-    specs = [generation for generation in generations(released) if generation not in old]
-    if len(specs) != 1:
-        problems.append(f"the Rollout's spec changed {len(specs)} times during the release, not once")
+    changes = [digest for digest in specs(released) if digest not in specs(before)]
+    if len(changes) != 1:
+        problems.append(f"the Rollout's spec changed {len(changes)} times during the release, not once")
     if any(first.abort and not second.abort for first, second in pairwise(released)):
         problems.append("an aborted release was retried")
     others = [
@@ -107,7 +106,7 @@ def one_release(_: Scenario, observation: Observation) -> Check:
         problems,
         expected=f"one release, {stable} -> {candidate}",
         actual=" -> ".join(hashes),
-        evidence=(f"generations {generations(states)}",),
+        evidence=tuple(f"spec {digest[:12]}" for digest in specs(states)),
     )
 
 

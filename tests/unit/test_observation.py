@@ -276,3 +276,14 @@ def test_only_analyses_of_this_release_are_its_own() -> None:
         replace(first, created_at=w.START - 2),
     )
     assert replace(seen, analyses=strangers).step_analyses == ()
+
+
+def test_a_spec_that_the_controller_writes_back_in_its_own_form_is_the_same_spec() -> None:
+    helms, controllers = w.rollout(generation=3), w.rollout(generation=4)
+    helms["spec"]["strategy"] = {"canary": {"dynamicStableScale": False, "steps": [{"setWeight": 10}], "rollbackWindow": None}}
+    controllers["spec"]["strategy"] = {"canary": {"steps": [{"setWeight": 10}]}}
+    controllers["spec"]["template"]["metadata"] = {"creationTimestamp": None}
+    first, second = (obs.parse_rollout(each, 1.0).spec_digest for each in (helms, controllers))
+    assert first == second
+    controllers["spec"]["strategy"]["canary"]["steps"][0]["setWeight"] = 11
+    assert obs.parse_rollout(controllers, 1.0).spec_digest != first

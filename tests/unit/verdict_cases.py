@@ -68,7 +68,7 @@ CASES = [
     Case("second release in between, rollback", R, "one release", 3, spec_changes),
     Case("another rollout of the same name", P, "one release", 3, lambda x: x.rollouts[-1][1]["metadata"].update(uid="other")),
     Case("another namespace", P, "one release", 3, lambda x: x.rollouts[-1][1]["metadata"].update(namespace="other")),
-    Case("spec changed, same hash", P, "one release", 3, lambda x: x.rollouts[-1][1]["metadata"].update(generation=4)),
+    Case("spec changed, same hash", P, "one release", 3, lambda x: x.rollouts[-1][1]["spec"].update(replicas=9)),
     Case("aborted and retried", R, "one release", 3, lambda x: x.rollouts.append((x.end - 1, w.rollout(step=1, weight=10)))),
     Case(
         "candidate before the release",
