@@ -94,7 +94,7 @@ def observation_of(
         responses=tuple(sorted((parse_response(record) for record in load.records()), key=lambda each: each.at)),
         load=LoadSummary(
             offered_rps=scenario.rps, achieved_rps=summary.achieved_rps, started=load_started, ended=load_ended,
-            sent=len(load.records()),
+            sent=load.sent_by_locust(),
         ),
         final_samples=samples, prometheus_ok=prometheus_ok, deadline_exceeded=decided_at is None,
         settle_seconds=min(SETTLE_SECONDS, scenario.window_seconds / 4),

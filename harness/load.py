@@ -5,6 +5,7 @@ Nothing here imports Locust: importing it patches the process. What the users do
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import signal
@@ -199,6 +200,17 @@ class Load:
     def summary(self, start: float, end: float) -> LoadSummary:
         """The requests that started in [start, end), in epoch seconds."""
         return summarize(self.records(), offered_rps=self.spec.rps, start=start, end=end)
+
+    def sent_by_locust(self) -> int:
+        """The requests that Locust itself counted, for a load with `reports` that was stopped: a witness beside the record.
+
+        Raises PlatformError when Locust left no count.
+        """
+        path = self.folder / "locust.json"
+        try:
+            return sum(int(entry["num_requests"]) for entry in json.loads(path.read_text()))
+        except (OSError, ValueError, KeyError, TypeError):
+            raise PlatformError(f"Locust left no count of its requests in {path}: see {self._log}") from None
 
     def __enter__(self) -> Self:
         """Start."""

@@ -67,7 +67,7 @@ def common_options(command: Callable[..., Any]) -> Callable[..., Any]:
     @click.option("--users", type=click.IntRange(min=1), help="Requests under way at once (default: sized by the rate).")
     @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the faults and of the arrivals.")
     @click.option("--timeout", type=click.FloatRange(min=1), metavar="SECONDS", help="Of the release (default: by its windows).")
-    @click.option("--report-dir", type=click.Path(path_type=Path, file_okay=False), help="For report.txt, report.json and the records.")
+    @click.option("--report-dir", type=click.Path(path_type=Path, file_okay=False), help="For the reports and records.")
     @click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
     @click.option("--keep", is_flag=True, help="Leave the platform and the release running afterwards.")
     @click.option("--no-color", is_flag=True)

@@ -22,6 +22,11 @@ from harness.variants import BuiltImage, Faults, Variant, build
 from harness.verdict import Verdict, judge
 from harness.watch import Watcher
 
+SHORT_WINDOW_SECONDS = 30.0
+QUIET_SECONDS = 8.0
+"""Prometheus tells its scraper of new pods at once after a quiet time, but up to 5 s late after a busy one: its discovery backs
+off for 0.1 s, growing by half up to 5 s, and begins anew only after 5 s without news. A long window bears that; before a
+short one the pods are left in peace for this long, or half of it would go unmeasured."""
 READY_SECONDS = 60.0
 BASELINE_SECONDS = 4.0
 """Load before the release: the stable version's own record, and proof that the load reaches its rate."""
@@ -102,7 +107,8 @@ class Stage:
             self._install(chart, watcher, gateway, stable)
             with self._load() as load, PrometheusMonitor(self.endpoints.prometheus_url) as prometheus:
                 observation = self._release(
-                    chart=chart, watcher=watcher, gateway=gateway, load=load, prometheus=prometheus, stable=stable, candidate=candidate
+                    chart=chart, watcher=watcher, gateway=gateway, load=load, prometheus=prometheus,
+                    stable=stable, candidate=candidate,
                 )
         finally:
             watcher.stop()
@@ -174,7 +180,7 @@ class Stage:
     ) -> Observation:
         load_started = time.time()
         self.say(f"load: {self.scenario.rps:g} requests/s through {self.endpoints.gateway_url}")
-        self._watch(watcher, load, until=lambda: time.time() - load_started >= BASELINE_SECONDS, deadline=READY_SECONDS)
+        self._watch(watcher, load, until=lambda: self._baseline_done(watcher, load_started), deadline=READY_SECONDS)
         before = watcher.get("rollouts", RELEASE)
         stable_hash = parse_rollout(before or {}, 0.0).stable_hash
         released_at = time.time()
@@ -195,6 +201,13 @@ class Stage:
             stable_hash=stable_hash, released_at=released_at, decided_at=decided_at if decided else None,
             load_started=load_started, load_ended=load_ended, samples=samples, prometheus_ok=prometheus.ok,
         )
+
+    def _baseline_done(self, watcher: Watcher, load_started: float) -> bool:
+        now = time.time()
+        if now - load_started < BASELINE_SECONDS:
+            return False
+        pods = watcher.history("pods")
+        return self.scenario.window_seconds >= SHORT_WINDOW_SECONDS or not pods or now - pods[-1].at >= QUIET_SECONDS
 
     def _watch(self, watcher: Watcher, load: Load, *, until: Callable[[], bool], deadline: float) -> bool:
         """Show what happens until the condition holds (True) or the deadline passes (False)."""
