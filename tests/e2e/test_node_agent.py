@@ -12,7 +12,7 @@ from typing import Any
 
 import psutil
 import pytest
-from node_cluster import Cluster, cluster, ready, until, waiting
+from node_cluster import APP, Cluster, cluster, ready, until, waiting
 
 from harness.platforms.local.node.puller import Puller, PullError
 from harness.platforms.local.node.watching import PodWatch
@@ -183,8 +183,8 @@ def test_process_that_ignores_sigterm_is_killed_with_all_its_children(cluster: C
 def test_killed_agent_leaves_nothing_and_its_successor_starts_afresh(cluster: Cluster) -> None:
     first, ns = cluster.start_agent(), cluster.namespace()
     fork = "import os, time; os.fork() or os.execvp('sleep', ['sleep', '600']); exec(open(os.environ['SCRIPT']).read())"
-    script = cluster.folder / "images" / "script.py"
-    script.write_text(next((cluster.folder / "images" / "rootfs").rglob("app.py")).read_text())
+    script = cluster.folder / "script.py"
+    script.write_text(APP)
     env = [{"name": "SCRIPT", "value": str(script)}]
     made = cluster.create(ns, "p", {**PORTS, **READINESS, "command": ["python3", "-c", fork], "env": env})
     pod = until("pod ready", lambda: ready(p := cluster.pod(ns, "p")) and p)
@@ -195,6 +195,7 @@ def test_killed_agent_leaves_nothing_and_its_successor_starts_afresh(cluster: Cl
     until("no process", lambda: not cluster.processes(uid), 2)
     assert cluster.entry(ns, "p"), "nobody was there to delete it"
     second = cluster.start_agent()
+    assert f"{ns}/p: WorkloadEntry of an earlier agent deleted" in cluster.agent_log()
     again = until("ready again", lambda: ready(p := cluster.pod(ns, "p")) and container(p)["restartCount"] == 1 and p)
     assert again["status"]["podIP"] != pod["status"]["podIP"]
     assert again["status"]["podIPs"] == [{"ip": again["status"]["podIP"]}]

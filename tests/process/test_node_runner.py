@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from queue import Queue
@@ -64,7 +65,7 @@ class Run:
     def __init__(
         self, table: Processes, folder: Path, code: str, key: str | None = None, env: dict[str, str] | None = None
     ) -> None:
-        self.key = key or f"{folder.name}/{code[:20]}"
+        self.key = key or f"{uuid.uuid4()}/app/0"
         self.pids: Queue[int] = Queue()
         self.codes: Queue[int] = Queue()
         self.log = folder / "logs" / "0.log"
@@ -127,7 +128,7 @@ code = "import os, time; os.fork(); time.sleep(600)"
 env = {"PATH": "/usr/bin:/bin"}
 nobody = lambda number: None
 argv = [sys.executable, "-c", code]
-table.start("victim/" + folder.name, argv, env=env, cwd=folder, log=folder / "l", started=nobody, exited=nobody)
+table.start("victim/" + str(folder), argv, env=env, cwd=folder, log=folder / "l", started=nobody, exited=nobody)
 print("up", flush=True)
 time.sleep(600)
 """
@@ -137,20 +138,20 @@ def start_agent(folder: Path) -> subprocess.Popen[bytes]:
     child = subprocess.Popen([sys.executable, "-c", AGENT, str(folder)], stdout=subprocess.PIPE)
     assert child.stdout is not None
     assert child.stdout.readline() == b"up\n"
-    until("victims", lambda: len(marked(f"victim/{folder.name}")) == 2)
+    until("victims", lambda: len(marked(f"victim/{folder}")) == 2)
     return child
 
 
 def test_killed_agent_leaves_no_process(tmp_path: Path) -> None:
     with start_agent(tmp_path) as child:
         child.send_signal(signal.SIGKILL)
-        until("victims gone", lambda: not marked(f"victim/{tmp_path.name}"), 3)
+        until("victims gone", lambda: not marked(f"victim/{tmp_path}"), 3)
 
 
 def test_sweep_kills_only_what_bears_the_marker_and_the_start_time(tmp_path: Path) -> None:
     records = tmp_path / "records"
     records.mkdir()
-    key = f"sweep/{tmp_path.name}"
+    key = f"sweep/{uuid.uuid4()}"
     code = "import time; time.sleep(600)"
 
     def start(env: dict[str, str]) -> subprocess.Popen[bytes]:

@@ -14,7 +14,7 @@ What it does not honour is named once in its log when a pod asks for it (spec.no
 - activeDeadlineSeconds, ephemeral containers, resizePolicy, restartPolicyRules, lifecycle.stopSignal, stdin, tty, grpc probes;
 - sidecars (init containers with restartPolicy Always): the pod stays Pending and says so.
 Also: no service environment variables (enableServiceLinks), no service account token, no `kubectl logs`, `exec` or `port-forward`
-(these need a kubelet's server; the logs lie in the state folder), no node heartbeat, no in-place change of an image, and a container
-is always stopped by SIGTERM. A process must listen on its pod's address (fieldRef status.podIP): one that listens on
+(these need a kubelet's server; the logs lie in the state folder), no node heartbeat, no in-place change of an image, and a
+container is always stopped by SIGTERM. A process must listen on its pod's address (fieldRef status.podIP): one that listens on
 0.0.0.0 takes the port of every pod.
 """

@@ -7,7 +7,6 @@ import fcntl
 import os
 import signal
 import sys
-import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -92,7 +91,6 @@ def run(options: argparse.Namespace, tell_log: Callable[[str], None] = log) -> i
 
 def main() -> None:
     """Exit code 0 after SIGTERM; a wrong option is one line and exit code 2."""
-    threading.stack_size(256 * 1024)  # many threads wait for a process or an answer each, and need next to nothing
     options = arguments()
     try:
         code = run(options)

@@ -99,7 +99,7 @@ class Api:
                 yield {"type": "ERROR", "object": _parse(response.read()) or {"code": response.status}}
                 return
             rest = b""
-            for chunk in response.response.stream(amt=None, decode_content=False):
+            for chunk in response.stream(amt=None, decode_content=False):
                 *lines, rest = (rest + chunk).split(b"\n")
                 yield from (json.loads(line) for line in lines if line.strip())
         except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:

@@ -106,6 +106,8 @@ def on_fact(  # noqa: PLR0911 - one return for each kind of fact
 
 
 def _on_pull(container: Container, state: ContainerState, fact: Pulled | PullFailed, ctx: Context) -> Result:
+    if isinstance(fact, Pulled) and not ctx.wanted:
+        return replace(state, stage=Stage.WAITING, flip=None), []
     if isinstance(fact, Pulled):
         start = Start(container=state.name, attempt=state.attempt, address=ctx.address or "", image_id=fact.image_id)
         event = Event(reason="Pulled", message=fact.message, container=state.name)
@@ -250,7 +252,7 @@ def _advance_running(container: Container, state: ContainerState, ctx: Context) 
             grace = container.probes[kind].grace
             state = begin_stop(state, ctx.now + (ctx.pod.grace if grace is None else grace))
             message = f"Container {state.name} failed {kind.value.lower()} probe, will be restarted"
-            state, actions = _advance_stop(container, state, replace(ctx, hold=True))
+            state, actions = _advance_stop(container, state, ctx)
             return state, [Event(reason="Killing", message=message, container=state.name), *actions]
     return probing.advance(container, state, ctx.address or "", ctx.now)
 

@@ -18,11 +18,11 @@ from harness.platforms.local.node.spec import Container, Json, Pod
 _SUFFIXES = {"n": Fraction(1, 10**9), "u": Fraction(1, 10**6), "m": Fraction(1, 1000), "": Fraction(1)}
 _SUFFIXES |= {s: Fraction(1000 ** (i + 1)) for i, s in enumerate("kMGTPE")}
 _SUFFIXES |= {f"{s}i": Fraction(1024 ** (i + 1)) for i, s in enumerate("KMGTPE")}
-_QUANTITY = re.compile(r"^([+-]?[0-9.]+)(?:[eE]([+-]?[0-9]+))?([numkMGTPE]?i?)$")
+_QUANTITY = re.compile(r"^([+-]?[0-9.]+)(?:[eE]([+-]?[0-9]+))?([numkKMGTPE]?i?)$")
 _SUBSCRIPT = re.compile(r"^metadata\.(labels|annotations)\['([^']*)'\]$")
 
 
-class ConfigMissing(Exception):  # noqa: N818 - it is kubelet's CreateContainerConfigError, told by its message
+class ConfigMissing(Exception):
     """A ConfigMap, a Secret or a key that the container needs is not there. The text is kubelet's own form."""
 
 

@@ -57,7 +57,9 @@ class Processes:
             self._running[key] = child
         record = self._records / f"{child.pid}.json"
         entry = snapshot().get(child.pid)
-        record.write_text(json.dumps({"pid": child.pid, "start": entry.start if entry else 0, "marker": key}))
+        # A record that cannot be written is one line of defence less, and no reason to have a process that nobody waits for.
+        with contextlib.suppress(OSError):
+            record.write_text(json.dumps({"pid": child.pid, "start": entry.start if entry else 0, "marker": key}))
         started(child.pid)
         threading.Thread(target=self._wait, args=(key, child, record, exited), name=f"wait-{child.pid}", daemon=True).start()
 

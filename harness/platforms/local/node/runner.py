@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -19,11 +20,13 @@ from harness.platforms.local.node.spec import Json, Pod, parse_pod
 from harness.platforms.local.node.state import PodState, adopted_state, new_state
 from harness.platforms.local.node.status import NODE_ANNOTATION
 from harness.platforms.local.node.watching import PodWatch
+from harness.platforms.local.node.workers import run_logged
 
 # Seconds that pods get to end when the agent is told to stop, and what the last writes to the API get after that.
 STOP_GRACE = 5.0
 LAST_WRITES = 2.0
 RETRY = 1.0
+FAULT_PAUSE = 5.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,8 +133,10 @@ class Agent:
                     if tracked := self._pods.get(item.uid):
                         tracked.facts.append(item.fact)
                         tracked.wake_at = 0.0
+                case Changed(kind="DELETED"):
+                    self._vanished(item.pod["metadata"]["uid"])
                 case Changed():
-                    self._seen(item.pod) if item.kind != "DELETED" else self._vanished(item.pod["metadata"]["uid"])
+                    run_logged(partial(self._seen, item.pod), self._log)
                 case Listed():
                     self._relist(item.pods)
                 case Halt():
@@ -143,7 +148,7 @@ class Agent:
         for uid in (self._pods.keys() | self._finished) - present:
             self._vanished(uid)
         for pod in pods:
-            self._seen(pod)
+            run_logged(partial(self._seen, pod), self._log)
         if not self._synced:
             self._synced = True
             self._log(f"node agent ready: node {self._node}, {len(self._pods)} pods")
@@ -178,7 +183,9 @@ class Agent:
         now = time.time()
         for uid, tracked in list(self._pods.items()):
             if tracked.wake_at is not None and tracked.wake_at <= now:
-                self._step(uid, tracked, now)
+                # One pod that this program cannot handle must not take the others along: it is tried again later.
+                tracked.wake_at = now + FAULT_PAUSE
+                run_logged(partial(self._step, uid, tracked, now), self._log)
 
     def _step(self, uid: str, tracked: Tracked, now: float) -> None:
         assert self._effects is not None  # noqa: S101 - set before the first step

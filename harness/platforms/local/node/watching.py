@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from harness.platforms.local.node.api import Api
+from harness.platforms.local.node.workers import run_logged
 
 PODS = "/api/v1/pods"
 WATCH_SECONDS = 240
@@ -14,7 +15,7 @@ FIRST_PAUSE = 0.2
 LONGEST_PAUSE = 5.0
 
 
-class Expired(Exception):  # noqa: N818 - the API's own word
+class Expired(Exception):
     """The API server no longer knows our resourceVersion (410 Gone): list again."""
 
 
@@ -44,6 +45,13 @@ class PodWatch:
         self._stop.set()
 
     def _run(self) -> None:
+        while not self._stop.is_set():
+            # Without this thread the agent is blind: even after a fault of its own it must go on, from a fresh list.
+            run_logged(self._follow, self._log)
+            self._version = ""
+            self._stop.wait(LONGEST_PAUSE)
+
+    def _follow(self) -> None:
         while not self._stop.is_set():
             try:
                 if not self._version:
