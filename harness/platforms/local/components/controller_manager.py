@@ -23,6 +23,6 @@ def components(config: LocalConfig) -> tuple[Component, ...]:
                 "--leader-elect=false", "--secure-port=0", "--profiling=false",
             ),
             ready=LogProbe(pattern=r"Started controller.*replicaset|Starting controller.*replicaset"),
-            needs=("crds",),
+            needs=("roles",),
         ),
     )
