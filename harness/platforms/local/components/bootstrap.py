@@ -15,8 +15,9 @@ SERVED = (
 )
 """The CRDs without which nothing works here. kubectl asks for one after the other, a tenth of a second each, so not for all 20."""
 
-ESTABLISHED = """jsonpath={.status.conditions[?(@.type=="Established")].status}=True"""
-"""Not `condition=Established`: kubectl gives up on an object that is so new that it has no conditions yet."""
+ACCEPTED = "jsonpath={.status.acceptedNames.listKind}"
+"""Asked for first: kubectl gives up on a condition of an object that is so new that it has no conditions yet, but waits for a
+field that is not there yet. This one comes together with the conditions."""
 
 
 def components(config: LocalConfig) -> tuple[Component, ...]:
@@ -41,10 +42,15 @@ def components(config: LocalConfig) -> tuple[Component, ...]:
             )
             for part in ("argo-rollouts", "istio")
         ),
-        Component(
-            name="crds-served",
-            argv=(*kubectl, "wait", f"--for={ESTABLISHED}", "--timeout=30s", "crd", *SERVED),
-            kind="task", needs=("crds-argo-rollouts", "crds-istio"), start_timeout=35.0,
+        *(
+            Component(
+                name=name, argv=(*kubectl, "wait", f"--for={state}", "--timeout=30s", "crd", *SERVED),
+                kind="task", needs=needs, start_timeout=35.0,
+            )
+            for name, state, needs in (
+                ("crds-accepted", ACCEPTED, ("crds-argo-rollouts", "crds-istio")),
+                ("crds-served", "condition=Established", ("crds-accepted",)),
+            )
         ),
     )
 
