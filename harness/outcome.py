@@ -63,10 +63,9 @@ class Screen:
     def __init__(self, progress: Progress, scenario: Scenario) -> None:
         self._progress = progress
         self._scenario = scenario
-        self._started = time.time()
 
-    def show(self, watcher: Watcher, load: Load | None, offered: float) -> None:
-        """Show the state as it is now."""
+    def show(self, watcher: Watcher, load: Load, released_at: float | None) -> None:
+        """Show the state as it is now; the clock starts with the release."""
         rollout = watcher.get("rollouts", RELEASE)
         if rollout is None:
             return
@@ -74,13 +73,12 @@ class Screen:
         self._progress.update(live_state(
             rollout=rollout, replica_sets=watcher.latest("replicasets"), pods=watcher.latest("pods"),
             analysis_runs=watcher.latest("analysisruns"), virtual_service=watcher.get("virtualservices", RELEASE),
-            load=_load_now(load, offered, now), now=now, started_at=self._started, window_seconds=self._scenario.window_seconds,
+            load=_load_now(load, self._scenario.rps, now), now=now, started_at=released_at or now,
+            window_seconds=self._scenario.window_seconds,
         ))
 
 
-def _load_now(load: Load | None, offered: float, now: float) -> LoadNow | None:
-    if load is None:
-        return None
+def _load_now(load: Load, offered: float, now: float) -> LoadNow:
     records = load.records()
     recent = 0
     for record in reversed(records):

@@ -17,7 +17,7 @@ from harness.load import Load, LoadSpec
 from harness.observation import Observation, parse_rollout
 from harness.platforms import Endpoints, Platform
 from harness.release import RELEASE, Chart, Gateway, is_stable, merged, scenario_values, wait_for, why_not_ready
-from harness.scenario import Scenario
+from harness.scenario import Decision, Scenario
 from harness.variants import BuiltImage, Faults, Variant, build
 from harness.verdict import Verdict, judge
 from harness.watch import Watcher
@@ -67,7 +67,8 @@ class Result:
 
 
 Say = Callable[[str], None]
-Show = Callable[[Watcher, Load | None, float], None]
+Show = Callable[[Watcher, Load, float | None], None]
+"""Called often while a release runs, with the moment at which it was asked for, None before that."""
 
 
 def deadline_of(scenario: Scenario, options: Options) -> float:
@@ -93,6 +94,7 @@ class Stage:
     say: Say
     show: Show
     started: float = field(default_factory=time.time)
+    released_at: float | None = None
 
     def play(self) -> Result:
         """From images to verdict."""
@@ -183,7 +185,7 @@ class Stage:
         self._watch(watcher, load, until=lambda: self._baseline_done(watcher, load_started), deadline=READY_SECONDS)
         before = watcher.get("rollouts", RELEASE)
         stable_hash = parse_rollout(before or {}, 0.0).stable_hash
-        released_at = time.time()
+        released_at = self.released_at = time.time()
         self.say(f"releasing {candidate.tag}")
         chart.apply(candidate, trial=uuid.uuid4().hex[:8])
         decided = self._watch(
@@ -191,7 +193,9 @@ class Stage:
         )
         decided_at = time.time()
         if decided:
-            after = self.scenario.safe_within_seconds + AFTER_SECONDS
+            # Users must be safe from a bad version within a limit; a good one has only to be seen serving.
+            safe = self.scenario.safe_within_seconds if self.scenario.expect is Decision.ROLLBACK else 0.0
+            after = safe + AFTER_SECONDS
             self._watch(watcher, load, until=lambda: time.time() - decided_at >= after, deadline=after + READY_SECONDS)
         load_ended = time.time()
         load.stop()
@@ -215,7 +219,7 @@ class Stage:
         while not until():
             self.platform.check()
             load.poll()
-            self.show(watcher, load, self.scenario.rps)
+            self.show(watcher, load, self.released_at)
             if time.monotonic() > end:
                 return False
             time.sleep(POLL_SECONDS)

@@ -130,6 +130,8 @@ def api_server(bin_dir: Path, folder: Path, definitions: list[Object]) -> Iterat
         _wait_ready(api, server, folder / "kube-apiserver.log")
         given = {"apiVersion": "v1", "kind": "List", "items": definitions}
         api.run("apply", "--server-side", "--filename", "-", given=given)
+        # First a field that comes with the conditions: kubectl gives up on an object that has none yet.
+        api.run("wait", "--for=jsonpath={.status.acceptedNames.listKind}", f"--timeout={DEADLINE}s", "crd", "--all")
         api.run("wait", "--for=condition=Established", f"--timeout={DEADLINE}s", "crd", "--all")
         yield api
 

@@ -242,7 +242,7 @@ class Cluster:
             if child.poll() is None:
                 child.send_signal(signal.SIGTERM)
                 try:
-                    child.wait(15)
+                    child.wait(2)  # the API server would wait a minute for open watches
                 except subprocess.TimeoutExpired:
                     child.kill()
                     child.wait()

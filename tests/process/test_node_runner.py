@@ -94,11 +94,13 @@ def test_sigterm_reaches_the_first_process_alone(table: Processes, tmp_path: Pat
     code = (
         "import os, signal, sys, time\n"
         "who = 'child' if os.fork() == 0 else 'parent'\n"
+        # In one write each: two processes share the log.
+        "def say(what): os.write(1, f'{what} {who}\\n'.encode())\n"
         "def term(*_):\n"
-        "    print('SIGTERM', who)\n"
+        "    say('SIGTERM')\n"
         "    if who == 'parent': time.sleep(0.3); sys.exit(0)\n"
         "signal.signal(signal.SIGTERM, term)\n"
-        "print('up', who)\n"
+        "say('up')\n"
         "while True: time.sleep(1)\n"
     )
     run = Run(table, tmp_path, code)

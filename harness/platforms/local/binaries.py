@@ -14,14 +14,18 @@ import importlib.util
 import os
 import platform
 import shutil
+import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from harness.errors import PlatformError, UsageError
 from harness.platforms.local.paths import cache_root, unusable
+from harness.supervisor.spawn import spawn
 
 TOOLCHAIN = Path(__file__).parent / "toolchain"
 KUBERNETES = "v1.37.2"
@@ -65,6 +69,7 @@ MODULES = (
 )
 PROGRAMS = tuple(program for module in MODULES for program in module.programs)
 MANIFESTS = ("crds-argo-rollouts.yaml", "crds-istio.yaml", "role-argo-rollouts.yaml", "role-istiod.yaml")
+PROGRESS_SECONDS = 5.0
 ESTIMATE = "about 10 minutes on 2 cores, once"
 
 Say = Callable[[str], None]
@@ -200,14 +205,21 @@ def _environment() -> dict[str, str]:
 def _build(module: Module, target: Path, title: str, say: Say) -> None:
     source = TOOLCHAIN / module.name
     say(f"[{title}] downloading modules")
-    _go("mod", "download", cwd=source, title=title)
+    # `-x` writes a line for each request.
+    _go_with_progress(
+        ["mod", "download", "-x"], cwd=source, title=title, say=say, told=lambda lines: f"downloading modules ({lines} requests)"
+    )
     tags = ["-tags", module.tags] if module.tags else []
     total = len(_go("list", "-deps", *tags, "tool", cwd=source, title=title).split())
     output = target / f".{module.name}.{os.getpid()}"
     output.mkdir(exist_ok=True)
     argv = ["build", "-v", "-trimpath", f"-ldflags={module.ldflags}", *tags, "-o", f"{output}/", "tool"]
     try:
-        _go_with_progress(argv, cwd=source, title=title, total=total, say=say)
+        # `-v` names each package as it is compiled; what the build cache holds is not named.
+        _go_with_progress(
+            argv, cwd=source, title=title, say=say,
+            told=lambda lines: f"compiled {lines} of at most {total} packages, then linking",
+        )
         for built in sorted(output.iterdir()):
             built.rename(target / (module.rename or {}).get(built.name, built.name))
     finally:
@@ -222,32 +234,35 @@ def _go(*argv: str, cwd: Path, title: str) -> str:
 
 
 def _failed(title: str, verb: str, output: str) -> PlatformError:
-    tail = " | ".join(line for line in output.strip().splitlines()[-4:])
-    return PlatformError(f"[{title}] go {verb} failed: {tail or 'it said nothing'}; mend the cause and run the same command again")
+    tail = " | ".join(output.strip().splitlines()[-4:])
+    return PlatformError(f"[{title}] go {verb} failed: {tail or 'it said nothing'}; mend the cause and run the command again")
 
 
-def _go_with_progress(argv: list[str], *, cwd: Path, title: str, total: int, say: Say) -> None:
-    """Run `go build -v`, which names each package as it is compiled; what the build cache holds is not named."""
-    process = subprocess.Popen(
-        [str(go_program()), *argv], cwd=cwd, env=_environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    )
-    tail: list[str] = []
-    seen, last = 0, 0.0
-    try:
-        assert process.stderr is not None  # noqa: S101 -- asked for by PIPE above
-        for line in process.stderr:
-            tail = [*tail[-9:], line.rstrip()]
-            seen += 1
-            if time.monotonic() - last > 5:
-                last = time.monotonic()
-                say(f"[{title}] compiled {seen} of at most {total} packages, then linking")
-        code = process.wait()
-    except BaseException:
-        process.terminate()
-        process.wait()
-        raise
-    if code:
-        raise _failed(title, "build", "\n".join(tail))
+def _go_with_progress(argv: list[str], *, cwd: Path, title: str, told: Callable[[int], str], say: Say) -> None:
+    """Run a long `go` command; `told` makes a line of progress from the number of lines that it has written so far.
+
+    It dies with the harness, however that ends.
+    """
+    with tempfile.TemporaryFile() as output:
+        child = spawn((str(go_program()), *argv), env=_environment(), cwd=cwd, output=output).result()
+        last = time.monotonic()
+        try:
+            while child.poll() is None:
+                time.sleep(0.1)
+                if time.monotonic() - last > PROGRESS_SECONDS:
+                    last = time.monotonic()
+                    say(f"[{title}] {told(_text(output).count(chr(10)))}")
+        except BaseException:
+            os.killpg(child.pid, signal.SIGKILL)
+            child.wait()
+            raise
+        if child.returncode:
+            raise _failed(title, argv[0], _text(output))
+
+
+def _text(output: IO[bytes]) -> str:
+    # Not by seeking: the child writes at the same offset.
+    return os.pread(output.fileno(), os.fstat(output.fileno()).st_size, 0).decode(errors="replace")
 
 
 def _manifests(binaries: Binaries, say: Say) -> None:

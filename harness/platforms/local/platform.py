@@ -122,7 +122,7 @@ class LocalPlatform:
         try:
             process = psutil.Process(pid)
             if "harness.platforms.local.owner" not in " ".join(process.cmdline()):
-                raise PlatformError(f"{self.paths.lock} names pid {pid}, which is no platform of ours: remove the file if it is stale")
+                raise PlatformError(f"{self.paths.lock} names pid {pid}, which is no platform of ours: remove it if it is stale")
             process.send_signal(signal.SIGTERM)
             process.wait(STOP_TIMEOUT_SECONDS)
         except psutil.NoSuchProcess:
@@ -185,7 +185,8 @@ class LocalPlatform:
         if not owned_by(pid, LOOPBACK, port):
             who = foreign_holder(pid, LOOPBACK, port)
             raise PlatformError(
-                f"port {LOOPBACK}:{port} is served by {who or 'nobody'}, not by this platform's gateway (pid {pid}): no load was sent"
+                f"port {LOOPBACK}:{port} is served by {who or 'nobody'}, "
+                f"not by this platform's gateway (pid {pid}): no load was sent"
             )
 
     def values(self) -> tuple[tuple[Path, ...], Mapping[str, Any]]:

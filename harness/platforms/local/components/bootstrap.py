@@ -8,12 +8,11 @@ from harness.platforms.local import identities
 from harness.platforms.local.config import LocalConfig
 from harness.supervisor.component import Component
 
-
 SERVED = (
     "analysisruns.argoproj.io", "rollouts.argoproj.io", "destinationrules.networking.istio.io", "gateways.networking.istio.io",
     "virtualservices.networking.istio.io", "workloadentries.networking.istio.io",
 )
-"""The CRDs without which nothing works here. kubectl asks for one after the other, a tenth of a second each, so not for all 20."""
+"""The CRDs without which nothing works here; not all 20, because kubectl asks for one after the other, 0.1 s each."""
 
 ACCEPTED = "jsonpath={.status.acceptedNames.listKind}"
 """Asked for first: kubectl gives up on a condition of an object that is so new that it has no conditions yet, but waits for a
