@@ -98,11 +98,12 @@ def options_of(common: Common) -> Any:
     for file in common.values:
         if not file.is_file():
             raise UsageError(f"--values {file}: there is no such file")
+    user_values = parse_set(common.set_values)
     report_dir = fresh_report_dir(common)
     make_private(report_dir)
     return Options(
         chart=common.chart.absolute(), values_files=tuple(v.absolute() for v in common.values),
-        user_values=parse_set(common.set_values), users=common.users, timeout=common.timeout, keep=common.keep,
+        user_values=user_values, users=common.users, timeout=common.timeout, keep=common.keep,
         report_dir=report_dir, web_port=free_web_port() if common.web else None, cache=cache_root(),
     )
 

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import socket
+import subprocess
 from pathlib import Path
 
 import psutil
@@ -123,6 +124,24 @@ def test_folders_that_cannot_be_used(place: Place, tmp_path: Path) -> None:
         ended = run("up", place=Place(run_dir=bad, gateway_port=place.gateway_port, registry_port=place.registry_port))
         assert ended.code == 2
         assert "--run-dir" in ended.error
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk takes root")
+@pytest.mark.parametrize(("options", "code", "words"), [("size=64m", 4, "make room"), ("size=1g,ro", 2, "Read-only")])
+def test_a_full_and_a_read_only_disk(place: Place, tmp_path: Path, options: str, code: int, words: str) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(disk)], check=True)
+    try:
+        at = Place(run_dir=disk / "run", gateway_port=place.gateway_port, registry_port=place.registry_port)
+        for command in ("up", "success"):
+            ended = run(command, place=at)
+            assert ended.code == code
+            assert words in ended.error
+            assert "--run-dir" in ended.error
+        assert ours(at) == []
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
 
 
 def test_nothing_listens_beyond_loopback_and_other_users_are_shut_out(platform: Place) -> None:
