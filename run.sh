@@ -42,7 +42,13 @@ find_python() {
 ensure_environment() {
   local lock="$here/requirements.lock" stamp="$venv/.installed-from" wanted
   wanted="$(cksum <"$lock")"
-  if [[ -f "$stamp" && "$(<"$stamp")" == "$wanted" ]]; then
+  # Two first runs at once: the second waits, and then finds it made. (The lock is left to no child that stays.)
+  if command -v flock >/dev/null; then
+    exec 9>"$here/.venv.lock"
+    flock 9
+  fi
+  if [[ -x "$venv/bin/python" && -f "$stamp" && "$(<"$stamp")" == "$wanted" ]]; then
+    exec 9>&-
     return
   fi
   local python
@@ -53,6 +59,7 @@ ensure_environment() {
   "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-input --no-deps --no-compile --require-hashes \
     --requirement "$lock" || fail "the packages of requirements.lock could not be installed (pip's own words are above)"
   echo "$wanted" >"$stamp"
+  exec 9>&-
 }
 
 command="${1:-}"
@@ -60,11 +67,8 @@ command="${1:-}"
 case "$command" in
   setup | up | status | plan | down | dashboards) set -- "$command" "$@" ;;
   canary-success) set -- success "$@" ;;
-  canary-failure)
-    # An error rate or a latency of the caller's own replaces the 5 %.
-    [[ " $* " == *" --error-rate"* || " $* " == *" --latency-ms"* ]] || set -- --error-rate 5 "$@"
-    set -- failure "$@"
-    ;;
+  # With 5 % errors, unless the options say otherwise.
+  canary-failure) set -- failure "$@" ;;
   test | lock) ;;
   -h | --help | help)
     usage
@@ -78,7 +82,7 @@ case "$command" in
 esac
 
 ensure_environment
-export PYTHONPATH="$here${PYTHONPATH:+:$PYTHONPATH}"
+export PYTHONPATH="$here"
 case "$command" in
   test)
     cd "$here"

@@ -4,12 +4,29 @@ from __future__ import annotations
 
 import sys
 
-try:
-    from harness.cli import main
-except ModuleNotFoundError as error:
-    if (error.name or "").partition(".")[0] == "harness":
-        raise
-    sys.exit(f"error: the package {error.name} is not installed for {sys.executable}: run ./run.sh setup, then .venv/bin/python")
+from harness.errors import EXIT_INTERRUPTED, EXIT_USAGE
+from harness.signals import raise_on_signal
+
+
+def main() -> int:
+    """Run the command line; an interrupt and a missing package are one line too, from the first import on."""
+    raise_on_signal()
+    try:
+        from harness.cli import main as run  # noqa: PLC0415 -- what it imports takes a while, and may not be there
+
+        return run()
+    except KeyboardInterrupt as stop:
+        print(f"error: {stop or 'interrupted'}", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] == "harness":
+            raise
+        print(
+            f"error: the package {error.name} is not installed for {sys.executable}: run ./run.sh setup",
+            file=sys.stderr,
+        )
+        return EXIT_USAGE
+
 
 if __name__ == "__main__":
     sys.exit(main())

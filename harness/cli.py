@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from typing import Any
@@ -12,7 +13,6 @@ import click
 from harness.errors import EXIT_PLATFORM, EXIT_USAGE, HarnessError
 from harness.options import Common, common_options, options_of, platform_options
 from harness.platforms.catalog import PlatformOptions, make
-from harness.signals import raise_on_signal
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 120}
 
@@ -121,22 +121,31 @@ def _run(scenario: Any, common: Common) -> int:
     return play(scenario, common, options_of(common), make(common.platform))
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Run one command. Every failure is one line on standard error and one exit code."""
-    raise_on_signal()
+def main(argv: list[str] | None = None) -> int:  # noqa: PLR0911 -- one line for each way to end
+    """Run one command. Every failure is one line on standard error and one exit code. Raises KeyboardInterrupt as it comes."""
     try:
         code = cli.main(args=argv, prog_name="harness", standalone_mode=False)
     except click.exceptions.Exit as done:
         return int(done.exit_code)
     except click.ClickException as error:
         return _fail(error.format_message(), EXIT_USAGE)
-    except click.Abort:
-        return _fail("interrupted", 130)
+    except click.Abort as error:
+        # click's own word for a KeyboardInterrupt, which it keeps as the cause.
+        raise error.__context__ or KeyboardInterrupt from None
     except HarnessError as error:
         return _fail(str(error), error.exit_code)
+    except SystemExit as ended:
+        # The reader of our output has gone (`| head`): no verdict, so not exit code 1.
+        return EXIT_PLATFORM if ended.code == 1 else int(ended.code or 0)
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
         return _fail(f"{error.strerror or error}{where}", EXIT_PLATFORM)
+    except Exception as error:
+        # A fault of our own is never a verdict.
+        if os.environ.get("GATEPROOF_DEBUG"):
+            raise
+        told = f"{type(error).__name__}: {error}".splitlines()[0]
+        return _fail(f"a fault of the harness itself: {told} (GATEPROOF_DEBUG=1 shows where; please report it)", EXIT_PLATFORM)
     return int(code or 0)
 
 

@@ -97,5 +97,6 @@ def observation_of(
             sent=load.sent_by_locust(),
         ),
         final_samples=samples, prometheus_ok=prometheus_ok, deadline_exceeded=decided_at is None,
+        watch_gaps=watcher.gaps,
         settle_seconds=min(SETTLE_SECONDS, scenario.window_seconds / 4),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from harness.platforms.catalog import PLATFORMS, PlatformOptions
 
 CHART = Path(harness.__file__).parents[1] / "charts" / "webapp"
 LOCUST_WEB_PORT = 8089
+REPORT_FILES = frozenset({"report.json", "report.txt", "load"})
+"""What a run leaves in its report folder, and replaces in the next one that is sent there."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,11 +28,11 @@ class Common:
     """What `success` and `failure` have in common."""
 
     platform: PlatformOptions
-    window: float
+    window: int
     rps: float
     users: int | None
     seed: int
-    timeout: float | None
+    timeout: int | None
     report_dir: Path | None
     output: str
     keep: bool
@@ -62,12 +65,12 @@ def common_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options of a scenario; the command gets them as `common`."""
 
     @platform_options
-    @click.option("--window", type=float, default=60.0, show_default=True, metavar="SECONDS", help="Of analysis at each step.")
+    @click.option("--window", type=click.IntRange(5, 3600), default=60, show_default=True, help="Seconds of analysis a step.")
     @click.option("--rps", type=float, default=50.0, show_default=True, help="Users' requests per second, in total.")
-    @click.option("--users", type=click.IntRange(min=1), help="Requests under way at once (default: sized by the rate).")
-    @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the faults and of the arrivals.")
-    @click.option("--timeout", type=click.FloatRange(min=1), metavar="SECONDS", help="Of the release (default: by its windows).")
-    @click.option("--report-dir", type=click.Path(path_type=Path, file_okay=False), help="For the reports and records.")
+    @click.option("--users", type=click.IntRange(1, 10_000), help="Requests under way at once (default: by the rate).")
+    @click.option("--seed", type=click.IntRange(0, 2**53), default=0, show_default=True, help="Of the faults and of the arrivals.")
+    @click.option("--timeout", type=click.IntRange(1, 86_400), help="Seconds for the release (default: by its windows).")
+    @click.option("--report-dir", type=click.Path(path_type=Path, file_okay=False), help="For reports and records.")
     @click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
     @click.option("--keep", is_flag=True, help="Leave the platform and the release running afterwards.")
     @click.option("--no-color", is_flag=True)
@@ -76,8 +79,8 @@ def common_options(command: Callable[..., Any]) -> Callable[..., Any]:
     @click.option("--values", type=click.Path(path_type=Path), multiple=True, help="A values file for the chart (repeatable).")
     @click.option("--set", "set_values", multiple=True, metavar="KEY=VALUE", help="A chart value, such as slo.successRate=0.999.")
     @functools.wraps(command)
-    def wrapped(*args: Any, platform: PlatformOptions, window: float, rps: float, users: int | None, seed: int,
-                timeout: float | None, report_dir: Path | None, output: str, keep: bool, no_color: bool, web: bool,
+    def wrapped(*args: Any, platform: PlatformOptions, window: int, rps: float, users: int | None, seed: int,
+                timeout: int | None, report_dir: Path | None, output: str, keep: bool, no_color: bool, web: bool,
                 chart: Path, values: tuple[Path, ...], set_values: tuple[str, ...], **kwargs: Any) -> Any:
         common = Common(
             platform=platform, window=window, rps=rps, users=users, seed=seed, timeout=timeout, report_dir=report_dir,
@@ -90,7 +93,7 @@ def common_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def options_of(common: Common) -> Any:
     """The run's options, with files looked at. Raises UsageError."""
-    from harness.platforms.local.paths import cache_root, make_private  # noqa: PLC0415
+    from harness.platforms.local.paths import RunPaths, cache_root, make_private  # noqa: PLC0415
     from harness.run import Options  # noqa: PLC0415 -- `--help` should not wait for what only a run needs
 
     if not (common.chart / "Chart.yaml").is_file():
@@ -99,8 +102,14 @@ def options_of(common: Common) -> Any:
         if not file.is_file():
             raise UsageError(f"--values {file}: there is no such file")
     user_values = parse_set(common.set_values)
-    report_dir = fresh_report_dir(common)
-    make_private(report_dir)
+    RunPaths(root=common.platform.run_dir).make()
+    if common.report_dir:
+        report_dir = common.report_dir.absolute()
+        if report_dir.is_dir() and any(each.name not in REPORT_FILES for each in report_dir.iterdir()):
+            raise UsageError(f"--report-dir {report_dir} holds things that are no report: choose a new or an empty folder")
+    else:
+        report_dir = next_report_dir(common.platform.run_dir / "reports")
+    make_private(report_dir, option="--report-dir")
     return Options(
         chart=common.chart.absolute(), values_files=tuple(v.absolute() for v in common.values),
         user_values=user_values, users=common.users, timeout=common.timeout, keep=common.keep,
@@ -108,11 +117,8 @@ def options_of(common: Common) -> Any:
     )
 
 
-def fresh_report_dir(common: Common) -> Path:
-    """The folder for this run's reports: a numbered one below the folder asked for when that holds a report already."""
-    root = common.report_dir.absolute() if common.report_dir else common.platform.run_dir / "reports"
-    if common.report_dir and not (root / "load").exists():
-        return root
+def next_report_dir(root: Path) -> Path:
+    """The first of run-1, run-2 … that is not there yet."""
     number = 1
     while (root / f"run-{number}").exists():
         number += 1
@@ -140,8 +146,10 @@ def parse_set(pairs: tuple[str, ...]) -> dict[str, Any]:
             raise UsageError(f"--set {pair}: give KEY=VALUE, such as slo.successRate=0.999")
         try:
             value = yaml.safe_load(text)
-        except yaml.YAMLError:
-            raise UsageError(f"--set {pair}: the value is not YAML") from None
+            json.dumps(value)
+        except (yaml.YAMLError, ValueError, TypeError, RecursionError):
+            # YAML knows dates and more, which a chart's values cannot hold.
+            raise UsageError(f"--set {pair}: the value is not one that JSON could hold: put a text into quotes") from None
         place = tree
         for key in keys[:-1]:
             place = place.setdefault(key, {})

@@ -6,12 +6,12 @@ import json
 import sys
 import time
 from collections import Counter
-from pathlib import Path
 
 import click
 
 from harness.errors import HarnessError
 from harness.load import Load
+from harness.observation import Observation
 from harness.options import Common
 from harness.platforms import Platform
 from harness.progress import LoadNow, Progress, live_state, make_progress
@@ -19,6 +19,7 @@ from harness.release import RELEASE
 from harness.report import PlatformFacts, Report, build_report, render_json, render_text
 from harness.run import Options, run
 from harness.scenario import Scenario
+from harness.verdict import Verdict
 from harness.watch import Watcher
 
 RATE_SECONDS = 3.0
@@ -26,35 +27,36 @@ RATE_SECONDS = 3.0
 
 
 def play(scenario: Scenario, common: Common, options: Options, platform: Platform) -> int:
-    """Run a scenario and return its exit code. Raises the HarnessError that kept it from being judged, reports written."""
+    """Run a scenario and return its exit code. Raises the HarnessError that kept it from being judged."""
     # With JSON on standard output, people watch standard error.
     progress = make_progress(sys.stderr if common.output == "json" else sys.stdout, no_color=not common.color)
-    screen = Screen(progress, scenario)
+
+    def tell(observation: Observation, verdict: Verdict) -> None:
+        facts = PlatformFacts(name=platform.name, versions=platform.facts())
+        report = build_report(scenario, observation, verdict, facts)
+        progress.close()
+        _tell(report, common, options)
+
     try:
-        result = run(scenario, options, platform, progress.note, screen.show)
+        verdict = run(
+            scenario, options, platform, say=progress.note, show=Screen(progress, scenario).show, tell=tell
+        )
     except HarnessError as error:
-        _write(options.report_dir, "report.json", json.dumps({"error": str(error), "exit_code": error.exit_code}) + "\n")
+        if common.output == "json":
+            click.echo(json.dumps({"error": str(error), "exit_code": error.exit_code}))
         raise
     finally:
         progress.close()
-    report = build_report(
-        scenario, result.observation, result.verdict, PlatformFacts(name=platform.name, versions=result.facts)
-    )
-    _tell(report, common, options)
-    return report.verdict.exit_code
+    return verdict.exit_code
 
 
 def _tell(report: Report, common: Common, options: Options) -> None:
     text, data = render_text(report), json.dumps(render_json(report), indent=2) + "\n"
-    _write(options.report_dir, "report.txt", text)
-    _write(options.report_dir, "report.json", data)
+    (options.report_dir / "report.txt").write_text(text, encoding="utf-8")
+    (options.report_dir / "report.json").write_text(data, encoding="utf-8")
     click.echo(data if common.output == "json" else "\n" + text, nl=False)
     if common.output == "text":
         click.echo(f"reports: {options.report_dir}")
-
-
-def _write(folder: Path, name: str, text: str) -> None:
-    (folder / name).write_text(text)
 
 
 class Screen:

@@ -46,7 +46,7 @@ class Chart:
             "podAnnotations": {TRIAL_ANNOTATION: trial},
         }
         self.helm.install_or_upgrade(
-            RELEASE, self.namespace, self.path, values_files=self.values_files, set_values=_merged(values, self.user_values)
+            RELEASE, self.namespace, self.path, values_files=self.values_files, set_values=merged(values, self.user_values)
         )
 
     def remove(self) -> None:
@@ -67,15 +67,9 @@ def merged(*trees: Mapping[str, Any]) -> dict[str, Any]:
     """Value trees laid over each other, later ones winning."""
     result: dict[str, Any] = {}
     for tree in trees:
-        result = _merged(result, tree)
-    return result
-
-
-def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    result = dict(below)
-    for key, value in above.items():
-        known = result.get(key)
-        result[key] = _merged(known, value) if isinstance(known, Mapping) and isinstance(value, Mapping) else value
+        for key, value in tree.items():
+            known = result.get(key)
+            result[key] = merged(known, value) if isinstance(known, Mapping) and isinstance(value, Mapping) else value
     return result
 
 

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import sys
+import tempfile
 import time
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from harness.chart import Helm
 from harness.collect import PrometheusMonitor, observation_of
-from harness.errors import Inconclusive
+from harness.errors import Inconclusive, PlatformError, UsageError
 from harness.load import Load, LoadSpec
-from harness.observation import Observation, parse_rollout
+from harness.observation import Observation, parse_rollout, parse_weights
 from harness.platforms import Endpoints, Platform
 from harness.release import RELEASE, Chart, Gateway, is_stable, merged, scenario_values, wait_for, why_not_ready
 from harness.scenario import Decision, Scenario
 from harness.variants import BuiltImage, Faults, Variant, build
 from harness.verdict import Verdict, judge
+from harness.verdict.experiment import MIN_BASELINE_REQUESTS
 from harness.watch import Watcher
 
 SHORT_WINDOW_SECONDS = 30.0
@@ -30,6 +34,10 @@ short one the pods are left in peace for this long, or half of it would go unmea
 READY_SECONDS = 60.0
 BASELINE_SECONDS = 4.0
 """Load before the release: the stable version's own record, and proof that the load reaches its rate."""
+BASELINE_LIMIT_SECONDS = 400.0
+"""At the lowest rate the baseline alone takes some minutes."""
+REST_SECONDS = 10.0
+"""How much longer the weights may take to be back; beyond that they are judged as they are."""
 AFTER_SECONDS = 2.0
 """Load beyond the time within which users must be safe, so that "the last bad answer" is not merely the last answer."""
 FINAL_SAMPLES = 60
@@ -55,20 +63,11 @@ class Options:
     cache: Path
 
 
-@dataclass(frozen=True, kw_only=True)
-class Result:
-    """What a finished run hands to the reports."""
-
-    scenario: Scenario
-    observation: Observation
-    verdict: Verdict
-    facts: Mapping[str, str]
-    timings: Mapping[str, float]
-
-
 Say = Callable[[str], None]
 Show = Callable[[Watcher, Load, float | None], None]
 """Called often while a release runs, with the moment at which it was asked for, None before that."""
+Tell = Callable[[Observation, Verdict], None]
+"""Called with the verdict while the platform is still up, so that nothing that happens afterwards can lose it."""
 
 
 def deadline_of(scenario: Scenario, options: Options) -> float:
@@ -76,11 +75,39 @@ def deadline_of(scenario: Scenario, options: Options) -> float:
     return options.timeout or len(scenario.steps) * (scenario.window_seconds + STEP_OVERHEAD_SECONDS) + READY_SECONDS
 
 
-def run(scenario: Scenario, options: Options, platform: Platform, say: Say, show: Show) -> Result:
+def run(scenario: Scenario, options: Options, platform: Platform, *, say: Say, show: Show, tell: Tell) -> Verdict:
     """Run one scenario. Raises a HarnessError for whatever kept the release from being judged."""
+    platform.setup(say)
+    refuse_bad_chart(scenario, options, platform)
     with platform.session(say, keep=options.keep) as endpoints:
+        clear_report(options.report_dir)
         stage = Stage(scenario=scenario, options=options, platform=platform, endpoints=endpoints, say=say, show=show)
-        return stage.play()
+        observation = stage.play()
+        verdict = judge(scenario, observation)
+        tell(observation, verdict)
+        return verdict
+
+
+def refuse_bad_chart(scenario: Scenario, options: Options, platform: Platform) -> None:
+    """Render the chart before anything is started. Raises UsageError when it does not render, or renders no Rollout."""
+    with tempfile.TemporaryDirectory() as home:
+        helm = Helm(binary=platform.tools()["helm"], kubeconfig=Path(os.devnull), home=Path(home))
+        try:
+            objects = helm.template(
+                RELEASE, "preflight", options.chart, values_files=(*platform.values_files(), *options.values_files),
+                set_values=merged(scenario_values(scenario), options.user_values),
+            )
+        except PlatformError as error:
+            raise UsageError(str(error)) from None
+    if not any(each.get("kind") == "Rollout" and each.get("metadata", {}).get("name") == RELEASE for each in objects):
+        raise UsageError(f"--chart {options.chart}: it renders no Rollout named {RELEASE}")
+
+
+def clear_report(folder: Path) -> None:
+    """Remove an earlier run's report, so that nobody takes it for this one's."""
+    for name in ("report.json", "report.txt"):
+        (folder / name).unlink(missing_ok=True)
+    shutil.rmtree(folder / "load", ignore_errors=True)
 
 
 @dataclass(kw_only=True)
@@ -93,11 +120,10 @@ class Stage:
     endpoints: Endpoints
     say: Say
     show: Show
-    started: float = field(default_factory=time.time)
     released_at: float | None = None
 
-    def play(self) -> Result:
-        """From images to verdict."""
+    def play(self) -> Observation:
+        """From images to everything that was seen."""
         stable, candidate = self._images()
         chart, gateway = self._chart(), Gateway(self.endpoints)
         watcher = Watcher(
@@ -108,17 +134,12 @@ class Stage:
             watcher.start()
             self._install(chart, watcher, gateway, stable)
             with self._load() as load, PrometheusMonitor(self.endpoints.prometheus_url) as prometheus:
-                observation = self._release(
+                return self._release(
                     chart=chart, watcher=watcher, gateway=gateway, load=load, prometheus=prometheus,
                     stable=stable, candidate=candidate,
                 )
         finally:
             watcher.stop()
-        verdict = judge(self.scenario, observation)
-        return Result(
-            scenario=self.scenario, observation=observation, verdict=verdict, facts=self.platform.facts(),
-            timings={"total_seconds": time.time() - self.started},
-        )
 
     def _images(self) -> tuple[BuiltImage, BuiltImage]:
         scenario, crane = self.scenario, self.platform.tools()["crane"]
@@ -126,7 +147,7 @@ class Stage:
             error_rate=scenario.error_rate_percent, latency_ms=scenario.latency_ms, status_code=scenario.fault_status,
             seed=scenario.seed,
         )
-        healthy = replace(Faults(), seed=scenario.seed)
+        healthy = Faults(seed=scenario.seed)
         built = [
             build(Variant(tag=tag, faults=its), registry=self.endpoints.registry, crane=crane, cache=self.options.cache)
             for tag, its in ((scenario.stable, healthy), (scenario.candidate, faults))
@@ -136,14 +157,14 @@ class Stage:
         return built[0], built[1]
 
     def _chart(self) -> Chart:
-        files, values = self.platform.values()
         helm = Helm(
             binary=self.platform.tools()["helm"], kubeconfig=self.endpoints.kubeconfig, context=self.endpoints.context,
-            home=self.options.cache / "helm",
+            home=self.endpoints.scratch,
         )
         return Chart(
             helm=helm, path=self.options.chart, namespace=self.endpoints.namespace,
-            values_files=(*files, *self.options.values_files), values=merged(values, scenario_values(self.scenario)),
+            values_files=(*self.platform.values_files(), *self.options.values_files),
+            values=merged(self.platform.values(), scenario_values(self.scenario)),
             user_values=self.options.user_values,
         )
 
@@ -166,7 +187,7 @@ class Stage:
     def _load(self) -> Load:
         scenario, options = self.scenario, self.options
         spec = LoadSpec(
-            url=self.endpoints.gateway_url, rps=scenario.rps, users=options.users, seed=scenario.seed or 1,
+            url=self.endpoints.gateway_url, rps=scenario.rps, users=options.users, seed=scenario.seed,
             worst_latency_seconds=max(1.0, 2 * scenario.latency_ms / 1000),
             duration_limit_seconds=deadline_of(scenario, options) + 60, web_ui_port=options.web_port, reports=True,
         )
@@ -182,7 +203,7 @@ class Stage:
     ) -> Observation:
         load_started = time.time()
         self.say(f"load: {self.scenario.rps:g} requests/s through {self.endpoints.gateway_url}")
-        self._watch(watcher, load, until=lambda: self._baseline_done(watcher, load_started), deadline=READY_SECONDS)
+        self._watch(watcher, load, until=lambda: self._baseline_done(watcher, load_started), deadline=BASELINE_LIMIT_SECONDS)
         before = watcher.get("rollouts", RELEASE)
         stable_hash = parse_rollout(before or {}, 0.0).stable_hash
         released_at = self.released_at = time.time()
@@ -196,7 +217,10 @@ class Stage:
             # Users must be safe from a bad version within a limit; a good one has only to be seen serving.
             safe = self.scenario.safe_within_seconds if self.scenario.expect is Decision.ROLLBACK else 0.0
             after = safe + AFTER_SECONDS
-            self._watch(watcher, load, until=lambda: time.time() - decided_at >= after, deadline=after + READY_SECONDS)
+            self._watch(
+                watcher, load, deadline=after + REST_SECONDS,
+                until=lambda: time.time() - decided_at >= after and _at_rest(watcher),
+            )
         load_ended = time.time()
         load.stop()
         samples = gateway.sample(FINAL_SAMPLES)
@@ -208,7 +232,7 @@ class Stage:
 
     def _baseline_done(self, watcher: Watcher, load_started: float) -> bool:
         now = time.time()
-        if now - load_started < BASELINE_SECONDS:
+        if now - load_started < max(BASELINE_SECONDS, 1.5 * MIN_BASELINE_REQUESTS / self.scenario.rps):
             return False
         pods = watcher.history("pods")
         return self.scenario.window_seconds >= SHORT_WINDOW_SECONDS or not pods or now - pods[-1].at >= QUIET_SECONDS
@@ -224,6 +248,13 @@ class Stage:
                 return False
             time.sleep(POLL_SECONDS)
         return True
+
+
+def _at_rest(watcher: Watcher) -> bool:
+    """Whether the weights are back at 100/0, as they are after a promotion as well as after an abort."""
+    found = watcher.get("virtualservices", RELEASE)
+    weights = parse_weights(found, 0.0) if found else None
+    return weights is not None and weights.canary == 0
 
 
 def _decided(watcher: Watcher, image: str) -> bool:

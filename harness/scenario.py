@@ -23,8 +23,11 @@ DEFAULT_ERROR_RATE_PERCENT = 5.0
 MIN_WINDOW_SECONDS = 5.0
 """`increase()` wants at least four scrape intervals in its window; at one scrape per second that is five samples."""
 
-MAX_LATENCY_MS = 60_000.0
-"""Beyond a minute, every client has given up, and what is injected is no longer what is measured."""
+MAX_LATENCY_MS = 9_000.0
+"""Gateway and clients give up after 10 s; from there on, what is injected is no longer what is measured."""
+
+MIN_RPS, MAX_RPS = 0.1, 5_000.0
+"""Below, even an hour holds too few canary requests to tell anything; above, one machine does not send them."""
 
 MIN_REQUESTS_SHARE = 0.5
 """The share of the expected canary requests below which a window is called too thin (see `Scenario.min_requests`)."""
@@ -60,6 +63,9 @@ class Objective:
         """The promise as a person would write it."""
         return f">= {self.at_least:g}" if self.at_least is not None else f"< {self.below:g}"
 
+
+LATENCY_OBJECTIVE_MS = 300.0
+"""What 95 % of the answers may take at most."""
 
 OBJECTIVES: Mapping[str, Objective] = MappingProxyType(
     {
@@ -98,8 +104,7 @@ class Scenario:
         _require_number("latency", self.latency_ms, low=0, high=MAX_LATENCY_MS, unit="milliseconds")
         _require_number("window", self.window_seconds, low=MIN_WINDOW_SECONDS, high=86_400, unit="seconds")
         _require_number("safe-within limit", self.safe_within_seconds, low=0, high=3_600, unit="seconds")
-        if not math.isfinite(self.rps) or self.rps <= 0:
-            raise UsageError(f"rps is {self.rps:g}: give a finite number of requests per second above 0")
+        _require_number("rps", self.rps, low=MIN_RPS, high=MAX_RPS, unit="requests per second")
         if self.stable == self.candidate:
             raise UsageError(f"stable and candidate are both {self.stable!r}: answers could not be told apart")
         ascending = all(before < after for before, after in zip(self.steps, self.steps[1:], strict=False))
@@ -115,6 +120,13 @@ class Scenario:
     def metric_names(self) -> frozenset[str]:
         """Every metric that each analysis must have measured."""
         return frozenset(self.objectives) | {REQUESTS_METRIC}
+
+    @property
+    def breaks_an_objective(self) -> bool:
+        """Whether what is injected goes beyond an objective: a gate that lets this pass has failed, or was shown too little."""
+        error = self.objectives.get("error-rate")
+        too_many = error is not None and not error.met_by(self.error_rate_percent / 100)
+        return too_many or self.latency_ms > LATENCY_OBJECTIVE_MS
 
     @property
     def min_requests(self) -> int:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import urllib3.exceptions
 from kubernetes import client, config, watch
 
 from harness.errors import PlatformError
@@ -47,6 +46,7 @@ class Watcher:
         self._latest: dict[tuple[str, str], Seen] = {}
         self._stop = threading.Event()
         self._error: str | None = None
+        self._gaps: list[float] = []
         self._sources: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
             "rollouts": self._of("argoproj.io", "v1alpha1", "rollouts"),
             "analysisruns": self._of("argoproj.io", "v1alpha1", "analysisruns"),
@@ -69,6 +69,11 @@ class Watcher:
         for kind, event in self._synced.items():
             if not event.wait(max(0.0, deadline - time.monotonic())):
                 raise PlatformError(f"the API did not let us watch {kind} within {timeout:.0f} s ({self._error or 'no answer'})")
+
+    @property
+    def gaps(self) -> tuple[float, ...]:
+        """When a watch broke off, in epoch seconds."""
+        return tuple(self._gaps)
 
     def stop(self) -> None:
         """Stop following; what was seen stays."""
@@ -99,8 +104,10 @@ class Watcher:
         while not self._stop.is_set():
             try:
                 self._list_and_watch(kind, function, arguments)
-            except (client.ApiException, urllib3.exceptions.HTTPError, OSError) as error:
-                self._error = str(error).splitlines()[0]
+            except Exception as error:
+                self._error = f"{type(error).__name__}: {error}".splitlines()[0]
+                if not self._stop.is_set():
+                    self._gaps.append(time.time())
                 self._stop.wait(RETRY_SECONDS)
 
     def _list_and_watch(self, kind: str, function: Callable[..., Any], arguments: dict[str, Any]) -> None:

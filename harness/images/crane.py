@@ -61,8 +61,9 @@ class Crane:
 
     def __init__(self, program: Path) -> None:
         self._program = program
-        # Nobody's stored credentials are read, and no credential helper is run: an empty folder stands in for ~/.docker.
-        self._env = {**os.environ, "DOCKER_CONFIG": os.devnull}
+        # Nobody's stored credentials are read, and no credential helper is run: a configuration that says nothing stands in for
+        # ~/.docker (without one, crane would look into podman's).
+        self._env = {**os.environ, "DOCKER_CONFIG": str(Path(__file__).parent / "docker")}
 
     def digest(self, reference: str) -> str:
         """The digest that the registry gives `reference` on this machine's platform."""

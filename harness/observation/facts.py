@@ -176,6 +176,8 @@ class Observation:
     settle_seconds: float = 2.0
     scrape_interval_seconds: float = 1.0
     notes: tuple[str, ...] = ()
+    watch_gaps: tuple[float, ...] = ()
+    """When a watch of the API broke off: what changed until it was taken up again was not seen."""
 
     @property
     def released_states(self) -> tuple[RolloutState, ...]:

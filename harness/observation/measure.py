@@ -160,14 +160,17 @@ def time_to_detect(observation: Observation) -> float | None:
 
 
 def time_to_safe(observation: Observation) -> float | None:
-    """Seconds from the abort until the candidate's last answer to a user (0 when none came later); None without an abort.
+    """Seconds from the abort until the last request that the candidate got (0 when none came later); None without an abort.
+
+    By its start: what an abort can stop is the routing, not the delay of answers that are under way.
 
     Only meaningful when clients kept asking afterwards: the verdict checks that they did.
     """
     aborted = abort_time(observation)
     if aborted is None:
         return None
-    last = max((each.at for each in observation.responses if candidate_version(observation)(each)), default=aborted)
+    is_candidate = candidate_version(observation)
+    last = max((each.started for each in observation.responses if is_candidate(each)), default=aborted)
     return max(0.0, last - aborted)
 
 

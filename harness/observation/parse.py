@@ -140,7 +140,8 @@ def parse_analysis_run(run: Object) -> StepAnalysis:
 
 
 def _condition(metric: Object) -> str:
-    return str(metric.get("successCondition") or metric.get("failureCondition") or "")
+    # A failure condition alone passes NaN, and both leave a gap between them: neither is a gate's condition.
+    return "" if metric.get("failureCondition") else str(metric.get("successCondition") or "")
 
 
 def _parse_metric(result: Object, conditions: Mapping[str, str]) -> MetricResult:

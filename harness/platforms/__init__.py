@@ -24,6 +24,8 @@ class Endpoints:
     registry: str
     """The registry as image references name it, such as localhost:5001."""
     namespace: str
+    scratch: Path
+    """A folder for files of the programs that the harness calls; it ends with the platform."""
 
 
 class Platform(Protocol):
@@ -43,8 +45,16 @@ class Platform(Protocol):
         """Raise PlatformError unless the gateway's port is served by a process of this platform."""
         ...
 
-    def values(self) -> tuple[tuple[Path, ...], Mapping[str, Any]]:
-        """The chart's values files for this platform, and the values that are known only now."""
+    def setup(self, say: Say) -> None:
+        """Have everything built that a session needs."""
+        ...
+
+    def values_files(self) -> tuple[Path, ...]:
+        """The chart's values files for this platform."""
+        ...
+
+    def values(self) -> Mapping[str, Any]:
+        """The chart's values that are known only once the platform is up."""
         ...
 
     def tools(self) -> Mapping[str, Path]:

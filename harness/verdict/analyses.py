@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import operator
+import re
+from collections.abc import Callable, Mapping
+
 from harness.observation import MetricResult, Observation, StepAnalysis, weight_steps
 from harness.observation.facts import TIMESTAMP_RESOLUTION_SECONDS, WATCH_LAG_SECONDS
 from harness.scenario import REQUESTS_METRIC, Decision, Scenario
@@ -96,15 +100,63 @@ def deciding_metric(scenario: Scenario, observation: Observation) -> Check | Non
     requests = run.metric(REQUESTS_METRIC)
     enough = requests is not None and requests.value is not None and requests.value >= scenario.min_requests
     actual = ", ".join(f"{metric.name} {metric.phase} at {metric.raw_value or 'no value'}" for metric in blamed)
+    measured = {metric.name for metric in run.metrics if metric.value is not None}
+    # The controller ends the others once one has failed; only what was measured and accepted, or is not there at all, is wrong.
+    blind = [
+        f"{metric.name} accepted {metric.value:g}"
+        for metric in run.metrics
+        if metric.phase == "Successful" and metric.value is not None and not _met(scenario, metric.name, metric.value)
+    ]
+    blind += [f"{name} was not measured" for name in sorted(scenario.metric_names - measured)]
+    if blind:
+        actual += f"; but {', '.join(blind)}"
     if not enough:
         actual += f"; measured over {requests.raw_value if requests else 'an unknown number of'} requests"
-    return decision_check("deciding metric", bool(reasons) and enough, expected, actual or "no metric failed", _evidence(run))
+    passed = bool(reasons) and enough and not blind
+    return decision_check("deciding metric", passed, expected, actual or "no metric failed", _evidence(run))
 
 
 def _decides(scenario: Scenario, metric: MetricResult) -> bool:
     if metric.name not in scenario.deciding_metrics or metric.dry_run or metric.failed < 1:
         return False
     return metric.value is not None and bool(metric.condition) and not scenario.objectives[metric.name].met_by(metric.value)
+
+
+def gate_conditions(scenario: Scenario, observation: Observation) -> Check:
+    """Every metric can decide both ways: its condition accepts what is perfect and refuses what is worst.
+
+    The thresholds between are the user's to choose; a gate that can only say yes, or only no, is none.
+    """
+    problems = []
+    for run in observation.step_analyses:
+        for metric in run.metrics:
+            objective = scenario.objectives.get(metric.name)
+            if objective is None:
+                continue
+            best, worst = (1.0, 0.0) if objective.at_least is not None else (0.0, 1.0)
+            compare = _CONDITION.search(metric.condition)
+            if compare is None:
+                problems.append(f"{metric.name} of {run.name}: {metric.condition or 'no success condition'}")
+            elif not _accepts(compare, best):
+                problems.append(f"{metric.name} of {run.name} refuses even {best:g}: {metric.condition}")
+            elif _accepts(compare, worst):
+                problems.append(f"{metric.name} of {run.name} accepts even {worst:g}: {metric.condition}")
+    return decision_check(
+        "gate conditions",
+        not problems and bool(observation.step_analyses),
+        "every metric has a success condition that can decide both ways",
+        "; ".join(problems) or f"{sum(len(run.metrics) for run in observation.step_analyses)} conditions",
+    )
+
+
+_CONDITION = re.compile(r"result\[0\]\s*(>=|<=|>|<)\s*([0-9.]+(?:[eE][+-]?[0-9]+)?)\s*\)?\s*$")
+_COMPARISONS: Mapping[str, Callable[[float, float], bool]] = {
+    ">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt,
+}  # fmt: skip
+
+
+def _accepts(compare: re.Match[str], value: float) -> bool:
+    return _COMPARISONS[compare[1]](value, float(compare[2]))
 
 
 def query_scope(_: Scenario, observation: Observation) -> Check:

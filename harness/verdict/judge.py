@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 from harness.observation import Observation
 from harness.scenario import Scenario
-from harness.verdict.analyses import deciding_metric, query_scope, step_analyses
+from harness.verdict.analyses import deciding_metric, gate_conditions, query_scope, step_analyses
 from harness.verdict.decision import decided_by_gate, decision_taken
 from harness.verdict.experiment import (
     baseline,
@@ -17,7 +17,14 @@ from harness.verdict.experiment import (
     prometheus_reachable,
     version_identity,
 )
-from harness.verdict.measured import analysis_sound, client_shares, faults_as_configured, measured_outcomes, measured_traffic
+from harness.verdict.measured import (
+    analysis_sound,
+    client_shares,
+    fault_shown,
+    faults_as_configured,
+    measured_outcomes,
+    measured_traffic,
+)
 from harness.verdict.model import Check, Kind, Outcome, Taken, Verdict
 from harness.verdict.release import (
     decision,
@@ -43,6 +50,7 @@ CHECKS: tuple[CheckFunction, ...] = (
     prometheus_reachable,
     client_shares,
     faults_as_configured,
+    fault_shown,
     analysis_sound,
     measured_traffic,
     measured_outcomes,
@@ -53,6 +61,7 @@ CHECKS: tuple[CheckFunction, ...] = (
     weight_sequence,
     step_analyses,
     deciding_metric,
+    gate_conditions,
     query_scope,
     final_weights,
     stable_revision,

@@ -232,7 +232,7 @@ def test_times_to_detect_and_to_be_safe() -> None:
     responses = (answer(1010.0), answer(1020.0, canary=True), answer(1052.0, canary=True), answer(1060.0))
     seen = observe(rollout_states=(state,), responses=responses)
     assert obs.time_to_detect(seen) == pytest.approx(29.99)
-    assert obs.time_to_safe(seen) == pytest.approx(2.01)
+    assert obs.time_to_safe(seen) == pytest.approx(2.0)
     assert obs.time_to_safe(replace(seen, responses=responses[:2])) == 0.0
     assert obs.time_to_safe(replace(seen, rollout_states=())) is None
     assert obs.time_to_detect(replace(seen, responses=responses[:1])) is None

@@ -10,10 +10,12 @@ import verdict_world as w
 from verdict_mutations import (
     break_one,
     by_hand,
+    condition,
     drop_record,
     duplicate_run,
     fail_metric,
     foreign_run,
+    forget,
     gap,
     hide_errors,
     later_analysis,
@@ -24,11 +26,13 @@ from verdict_mutations import (
     relabel,
     samples,
     set_value,
+    slow_answers,
     slow_load,
     spec_changes,
     starve,
     status,
     to_stable,
+    unshown,
 )
 
 from harness.scenario import Decision
@@ -56,6 +60,16 @@ class Case:
 
 
 CASES = [
+    Case("the watch broke off", P, "observation", 3, lambda x: x.facts.update(watch_gaps=(w.START + 3,))),
+    Case("lost records", P, "offered load", 3, lambda x: load(x, sent=len(x.records) + 6)),
+    Case("a slow machine", P, "injected faults", 3, lambda x: slow_answers(x, 0.51)),
+    Case("the fault did not show", R, "fault shown", 3, unshown),
+    Case("a gate that accepts anything", P, "gate conditions", 1, lambda x: condition(x, "success-rate", "result[0] >= 0")),
+    Case("a gate without a comparison", P, "gate conditions", 1, lambda x: condition(x, "success-rate", "true")),
+    Case("a gate that nothing passes", R, "gate conditions", 1, lambda x: condition(x, "error-rate", "result[0] < 0")),
+    Case("only a failure condition", P, "gate conditions", 1, lambda x: condition(x, "error-rate", "", failure="result[0] > 9")),
+    Case("a metric that is blind", R, "deciding metric", 3, lambda x: set_value(x, "latency-p95", "[0.5]")),
+    Case("a metric that is missing", R, "deciding metric", 1, lambda x: forget(x, "latency-p95")),
     # -- the experiment ------------------------------------------------------------------------------------------------------
     Case("no final samples", P, "observation", 3, lambda x: x.samples.clear()),
     Case("no answers", P, "observation", 3, lambda x: x.records.clear()),

@@ -118,3 +118,32 @@ def later_analysis(world: w.World) -> None:
     """The release was not stopped where it should have been: a second step was analysed."""
     duplicate_run(world)
     world.runs[-1]["metadata"]["labels"]["step-index"] = "3"
+
+
+def slow_answers(world: w.World, seconds: float) -> None:
+    """Every answer of the candidate takes this long, and nobody asked for it."""
+    for record in world.records:
+        if record["version"] == "v1.1":
+            record["latency"] = seconds
+
+
+def unshown(world: w.World) -> None:
+    """The first window happened to hold no error, and the gate went on."""
+    for name, value in (("success-rate", "[1]"), ("error-rate", "[0]")):
+        set_value(world, name, value)
+        metric(world, name).update(phase="Successful", successful=1, failed=0)
+    world.runs[0]["status"]["phase"] = "Successful"
+
+
+def condition(world: w.World, name: str, success: str, *, failure: str = "") -> None:
+    """Give the gate another condition, in every analysis."""
+    for run in world.runs:
+        declared = next(each for each in run["spec"]["metrics"] if each["name"] == name)
+        declared.pop("successCondition", None)
+        declared |= {"successCondition": success} if success else {"failureCondition": failure}
+
+
+def forget(world: w.World, name: str) -> None:
+    """Leave a metric out of the results."""
+    results = world.runs[0]["status"]["metricResults"]
+    results.remove(metric(world, name))

@@ -159,24 +159,24 @@ def ensure(say: Say) -> Binaries:
     binaries = cached()
     try:
         binaries.folder.mkdir(parents=True, exist_ok=True)
+        lock = (binaries.folder.parent / f"{binaries.folder.name}.lock").open("w")
     except OSError as error:
-        raise unusable(binaries.folder, error) from None
-    with _one_builder(binaries.folder, say):
+        raise unusable(binaries.folder, error, option="GATEPROOF_CACHE_DIR") from None
+    with lock, _one_builder(lock, say):
         if binaries.missing():
             _build_all(binaries, say)
     return binaries
 
 
 @contextlib.contextmanager
-def _one_builder(folder: Path, say: Say) -> Iterator[None]:
+def _one_builder(lock: IO[str], say: Say) -> Iterator[None]:
     """Two first runs at once: the second waits for the first one's build and then finds it done."""
-    with (folder.parent / f"{folder.name}.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            say("another run builds the programs right now: waiting for it")
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        say("another run builds the programs right now: waiting for it")
+        fcntl.flock(lock, fcntl.LOCK_EX)
+    yield
 
 
 def _build_all(binaries: Binaries, say: Say) -> None:
@@ -191,13 +191,15 @@ def _build_all(binaries: Binaries, say: Say) -> None:
 
 
 def _environment() -> dict[str, str]:
-    """What `go` needs: the user's proxy and certificate settings stay, what would change the result does not."""
+    """What `go` needs: where modules come from is the user's to say, by variables; what would change the result is not."""
     root = cache_root()
-    env = {k: v for k, v in os.environ.items() if not k.startswith(("GO", "CGO_")) or k in
-           ("GOPROXY", "GOSUMDB", "GONOSUMDB", "GOPRIVATE", "GONOPROXY", "GOAUTH", "GOENV")}
+    kept = ("GOPROXY", "GOSUMDB", "GONOSUMDB", "GOPRIVATE", "GONOPROXY", "GOAUTH")
+    env = {name: value for name, value in os.environ.items() if not name.startswith(("GO", "CGO_")) or name in kept}
     return env | {
+        # Neither the user's `go env -w` settings nor Go's telemetry folder: the first is off, the second goes into the cache.
+        "GOENV": "off", "XDG_CONFIG_HOME": str(root / "go" / "config"),
         "GOCACHE": str(root / "go" / "build"), "GOMODCACHE": str(root / "go" / "mod"), "GOPATH": str(root / "go" / "path"),
-        "GOFLAGS": "-mod=readonly -modcacherw", "GOTOOLCHAIN": "local", "GOWORK": "off", "CGO_ENABLED": "0", "GOTELEMETRY": "off",
+        "GOFLAGS": "-mod=readonly -modcacherw", "GOTOOLCHAIN": "local", "GOWORK": "off", "CGO_ENABLED": "0",
         "GOROOT": str(go_program().parent.parent),
     }
 
@@ -211,6 +213,8 @@ def _build(module: Module, target: Path, title: str, say: Say) -> None:
     )
     tags = ["-tags", module.tags] if module.tags else []
     total = len(_go("list", "-deps", *tags, "tool", cwd=source, title=title).split())
+    for left in target.glob(f".{module.name}.*"):  # by a build that was killed
+        shutil.rmtree(left, ignore_errors=True)
     output = target / f".{module.name}.{os.getpid()}"
     output.mkdir(exist_ok=True)
     argv = ["build", "-v", "-trimpath", f"-ldflags={module.ldflags}", *tags, "-o", f"{output}/", "tool"]

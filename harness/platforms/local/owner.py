@@ -51,8 +51,6 @@ class Owner:
         try:
             with claimed_addresses() as addresses:
                 self._start(args, addresses)
-                if args.detach:
-                    _die_with_parent(0)
                 self._watch()
                 self._write(phase="stopping")
         except HarnessError as error:
@@ -75,13 +73,17 @@ class Owner:
         config = configure(
             self._paths, programs, gateway_port=args.gateway_port, registry_port=args.registry_port, address_range=addresses
         )
-        check_ports(validated(config).components)
+        plan = validated(config)
+        check_ports(plan.components)  # before the last run's logs are cleared
         prepare(config)
         self._state = replace(self._state, ports=vars(config.ports), address_range=addresses)
-        self._supervisor = Supervisor(validated(config), self._paths.logs, self._on_event)
+        self._supervisor = Supervisor(plan, self._paths.logs, self._on_event)
         if self._stop:
             raise PlatformError("stopped while starting")
         self._supervisor.start()
+        if args.detach:
+            # Before anybody can see that it is ready, and leave.
+            _die_with_parent(0)
         self._write(phase="ready", ready_after=round(time.time() - self._state.started_at, 2))
 
     def _watch(self) -> None:

@@ -11,7 +11,6 @@ import platformdirs
 
 from harness.errors import PlatformError, UsageError
 
-DEFAULT_RUN_DIR = ".gateproof"
 MIN_FREE_BYTES = 512 * 1024 * 1024
 """A run writes about 200 MiB (etcd, Prometheus, logs); half a GiB leaves room for a long one."""
 
@@ -21,6 +20,11 @@ class RunPaths:
     """The layout of one run's folder. Everything in it belongs to that run; nothing outside it does."""
 
     root: Path
+
+    @property
+    def mark(self) -> Path:
+        """Says that the folder is a run's: what is not marked is not ours to clear."""
+        return self.root / ".gateproof-run"
 
     @property
     def lock(self) -> Path:
@@ -65,9 +69,19 @@ class RunPaths:
     def make(self) -> None:
         """Create the folders, readable by their owner alone.
 
-        Raises UsageError where the folder cannot be written, and PlatformError where its disk is full.
+        Raises UsageError where the folder cannot be written or holds somebody else's things, and PlatformError where its disk
+        is full.
         """
+        try:
+            if self.root.is_dir() and not self.mark.exists() and any(self.root.iterdir()):
+                raise UsageError(f"{self.root} holds things that are no run's: choose a new or an empty folder with --run-dir")
+        except OSError as error:
+            raise unusable(self.root, error) from None
         make_private(self.root)
+        try:
+            self.mark.touch()
+        except OSError as error:
+            raise unusable(self.root, error) from None
         for folder in (self.pki, self.config, self.data, self.logs):
             make_private(folder)
         probe = self.root / ".write-test"
@@ -85,20 +99,22 @@ class RunPaths:
             )
 
 
-def make_private(folder: Path) -> None:
-    """Create a folder that only its owner can enter. Raises UsageError or PlatformError in one line."""
+def make_private(folder: Path, *, option: str = "--run-dir") -> None:
+    """Create a folder that only its owner can enter; one that is there stays as it is.
+
+    Raises UsageError or PlatformError in one line, which names the option that chooses another folder.
+    """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        folder.chmod(0o700)
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
-        raise unusable(folder, error) from None
+        raise unusable(folder, error, option=option) from None
 
 
-def unusable(folder: Path, error: OSError) -> UsageError | PlatformError:
+def unusable(folder: Path, error: OSError, *, option: str = "--run-dir") -> UsageError | PlatformError:
     """The one line for a folder that cannot be written, by its cause."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return PlatformError(f"the disk of {folder} is full: make room, or choose another folder with --run-dir")
-    return UsageError(f"the folder {folder} cannot be used ({error.strerror}): choose another with --run-dir")
+        return PlatformError(f"the disk of {folder} is full: make room, or choose another folder with {option}")
+    return UsageError(f"the folder {folder} cannot be used ({error.strerror}): choose another with {option}")
 
 
 def cache_root() -> Path:

@@ -116,10 +116,12 @@ class LocalPlatform:
 
     def down(self) -> bool:
         """Stop the platform of this folder. Returns whether there was one. Raises PlatformError when it does not end."""
-        if not self.paths.lock.exists() or not state.held(self.paths.lock):
+        if not state.held(self.paths.lock):
             return False
-        pid = int(state.holder(self.paths.lock) or 0)
+        pid = state.holder(self.paths.lock)
         try:
+            if pid is None:
+                raise PlatformError(f"a platform is just starting in {self.run_dir}: try again in a moment")
             process = psutil.Process(pid)
             if "harness.platforms.local.owner" not in " ".join(process.cmdline()):
                 raise PlatformError(f"{self.paths.lock} names pid {pid}, which is no platform of ours: remove it if it is stale")
@@ -160,13 +162,17 @@ class LocalPlatform:
         return Endpoints(
             kubeconfig=self.paths.kubeconfig, context=CLUSTER, gateway_url=f"http://{LOOPBACK}:{now.ports['gateway']}",
             prometheus_url=f"http://{LOOPBACK}:{now.ports['prometheus']}", registry=f"localhost:{now.ports['registry']}",
-            namespace=APP_NAMESPACE,
+            namespace=APP_NAMESPACE, scratch=self.paths.data / "harness",
         )
 
     def _running(self) -> state.State:
         now = self.read()
         if now is None:
-            raise PlatformError(f"the platform in {self.run_dir} is not running any more: see {self.run_dir / 'owner.log'}")
+            log = self.run_dir / "owner.log"
+            told = f"is not running any more: see {log}" if log.exists() else "was never started: use `up`"
+            raise PlatformError(f"the platform in {self.run_dir} {told}")
+        if not now.ports:
+            raise PlatformError(f"the platform in {self.run_dir} is just starting: try again in a moment")
         return now
 
     def check(self) -> None:
@@ -189,10 +195,14 @@ class LocalPlatform:
                 f"not by this platform's gateway (pid {pid}): no load was sent"
             )
 
-    def values(self) -> tuple[tuple[Path, ...], Mapping[str, Any]]:
-        """The chart's values for this platform."""
+    def values_files(self) -> tuple[Path, ...]:
+        """The chart's differences for this platform."""
+        return (CHART / "values-local.yaml",)
+
+    def values(self) -> Mapping[str, Any]:
+        """Where things are this time."""
         now = self._running()
-        return (CHART / "values-local.yaml",), {
+        return {
             "analysis": {"prometheus": {"address": f"http://{LOOPBACK}:{now.ports['prometheus']}"}},
             "gateway": {"port": now.ports["gateway"]},
         }
@@ -246,6 +256,8 @@ class LocalPlatform:
         return "\n".join(rows)
 
     def _urls(self, now: state.State) -> dict[str, str]:
+        if not now.ports:
+            return {}
         return {
             "gateway (webapp.local)": f"http://{LOOPBACK}:{now.ports['gateway']}",
             "registry": f"http://localhost:{now.ports['registry']}/v2/",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any, Literal
@@ -63,19 +64,27 @@ class Lock:
         self._path = path
         self._file: IO[str] | None = None
 
-    def acquire(self) -> bool:
-        """Take the lock if it is free. Returns whether it is ours now."""
+    def acquire(self, *, patience: float = 1.0) -> bool:
+        """Take the lock if it is free. Returns whether it is ours now.
+
+        `patience` is for how many seconds to try: somebody who only looks (`held`) is in the way for a moment.
+        """
         try:
             file = os.fdopen(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "r+")
         except OSError as error:
             raise unusable(self._path.parent, error) from None
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.close()
-            return False
-        file.truncate(0)
-        file.write(str(os.getpid()))
+        deadline = time.monotonic() + patience
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    file.close()
+                    return False
+                time.sleep(0.02)
+        # Padded, so that a shorter number than the last one leaves nothing of that behind, and the file is never empty.
+        file.write(f"{os.getpid():<10}")
         file.flush()
         self._file = file
         return True
@@ -88,19 +97,22 @@ class Lock:
 
 
 def held(path: Path) -> bool:
-    """Whether another process holds the lock."""
-    if not path.exists():
-        return False
-    lock = Lock(path)
-    if lock.acquire():
-        lock.release()
-        return False
-    return True
-
-
-def holder(path: Path) -> str:
-    """The process id of the holder, as text for a message."""
+    """Whether another process holds the lock. Looking is shared: those who look do not see each other."""
     try:
-        return path.read_text().strip() or "unknown"
-    except OSError:
-        return "unknown"
+        with path.open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    except OSError as error:
+        raise unusable(path.parent, error) from None
+    return False
+
+
+def holder(path: Path) -> int | None:
+    """The process id that the last holder wrote; None where there is none to read."""
+    try:
+        return int(path.read_text())
+    except (OSError, ValueError):
+        return None

@@ -40,8 +40,8 @@ def test_a_lock_is_held_by_one_and_ends_with_its_process(tmp_path: Path) -> None
         assert process.stdout is not None
         assert process.stdout.readline().strip() == "True"
         assert state.held(path)
-        assert state.holder(path) == str(process.pid)
-        assert not state.Lock(path).acquire()
+        assert state.holder(path) == process.pid
+        assert not state.Lock(path).acquire(patience=0.1)
         process.kill()
         process.wait()
     assert not state.held(path)
@@ -54,6 +54,20 @@ def test_a_run_folder_is_private(tmp_path: Path) -> None:
     paths = RunPaths(root=tmp_path / "run")
     paths.make()
     assert {oct(p.stat().st_mode & 0o777) for p in (paths.root, paths.pki, paths.data)} == {"0o700"}
+
+
+def test_a_folder_with_other_things_in_it_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "precious").write_text("mine")
+    mode = tmp_path.stat().st_mode
+    with pytest.raises(UsageError, match="no run's"):
+        RunPaths(root=tmp_path).make()
+    assert (tmp_path / "data" / "precious").read_text() == "mine"
+    assert tmp_path.stat().st_mode == mode
+    empty = RunPaths(root=tmp_path / "new")
+    empty.make()
+    (empty.data / "etcd").mkdir()
+    empty.make()  # a run's own folder is taken again
 
 
 def test_a_file_in_the_folders_place_is_one_clear_line(tmp_path: Path) -> None:

@@ -23,6 +23,8 @@ def components(config: LocalConfig) -> tuple[Component, ...]:
     """Tasks: roles and CRDs side by side, then a wait until the API serves what everything here rests on."""
     cache = config.paths.data / "kubectl"
     kubectl = (str(config.binaries["kubectl"]), f"--kubeconfig={config.paths.kubeconfig}", f"--cache-dir={cache}")
+    # Its home is the run's data folder: without one, kubectl reads .kube/kuberc of wherever it is started.
+    env = {"HOME": str(config.paths.data), "KUBERC": "off"}
     apply = (*kubectl, "apply", "--server-side", "--field-manager=gateproof")
     manifest = config.binaries.manifest
     return (
@@ -32,19 +34,19 @@ def components(config: LocalConfig) -> tuple[Component, ...]:
                 *apply, f"--filename={config.paths.config / 'platform.yaml'}",
                 f"--filename={manifest('role-argo-rollouts.yaml')}", f"--filename={manifest('role-istiod.yaml')}",
             ),
-            kind="task", needs=("kube-apiserver",),
+            kind="task", env=env, needs=("kube-apiserver",),
         ),
         *(
             Component(
                 name=f"crds-{part}", argv=(*apply, f"--filename={manifest(f'crds-{part}.yaml')}"),
-                kind="task", needs=("kube-apiserver",),
+                kind="task", env=env, needs=("kube-apiserver",),
             )
             for part in ("argo-rollouts", "istio")
         ),
         *(
             Component(
                 name=name, argv=(*kubectl, "wait", f"--for={state}", "--timeout=30s", "crd", *SERVED),
-                kind="task", needs=needs, start_timeout=35.0,
+                kind="task", env=env, needs=needs, start_timeout=35.0,
             )
             for name, state, needs in (
                 ("crds-accepted", ACCEPTED, ("crds-argo-rollouts", "crds-istio")),
