@@ -67,9 +67,9 @@ def common_options(command: Callable[..., Any]) -> Callable[..., Any]:
     @platform_options
     @click.option("--window", type=click.IntRange(5, 3600), default=60, show_default=True, help="Seconds of analysis a step.")
     @click.option("--rps", type=float, default=50.0, show_default=True, help="Users' requests per second, in total.")
-    @click.option("--users", type=click.IntRange(1, 10_000), help="Requests under way at once (default: by the rate).")
-    @click.option("--seed", type=click.IntRange(0, 2**53), default=0, show_default=True, help="Of the faults and of the arrivals.")
-    @click.option("--timeout", type=click.IntRange(1, 86_400), help="Seconds for the release (default: by its windows).")
+    @click.option("--users", type=click.IntRange(1, 10_000), help="Requests under way at once (default: by rate).")
+    @click.option("--seed", type=click.IntRange(0, 2**53), default=0, show_default=True, help="Of faults and arrivals.")
+    @click.option("--timeout", type=click.IntRange(1, 86_400), help="Seconds for the release (default: by the windows).")
     @click.option("--report-dir", type=click.Path(path_type=Path, file_okay=False), help="For reports and records.")
     @click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
     @click.option("--keep", is_flag=True, help="Leave the platform and the release running afterwards.")
