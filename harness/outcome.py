@@ -17,6 +17,7 @@ from harness.platforms import Platform
 from harness.progress import LoadNow, Progress, live_state, make_progress
 from harness.release import RELEASE
 from harness.report import PlatformFacts, Report, build_report, render_json, render_text
+from harness.report.text import HEADLINES
 from harness.run import Options, run
 from harness.scenario import Scenario
 from harness.verdict import Verdict
@@ -56,6 +57,8 @@ def _tell(report: Report, common: Common, options: Options) -> None:
     (options.report_dir / "report.json").write_text(data, encoding="utf-8")
     click.echo(data if common.output == "json" else "\n" + text, nl=False)
     if common.output == "text":
+        # Once more at the end, where a person looks after a long table.
+        click.echo(f"\n{HEADLINES[report.verdict.outcome]}: {report.verdict.summary}")
         click.echo(f"reports: {options.report_dir}")
 
 

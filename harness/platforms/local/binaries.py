@@ -69,8 +69,8 @@ MODULES = (
 )
 PROGRAMS = tuple(program for module in MODULES for program in module.programs)
 MANIFESTS = ("crds-argo-rollouts.yaml", "crds-istio.yaml", "role-argo-rollouts.yaml", "role-istiod.yaml")
-PROGRESS_SECONDS = 5.0
-ESTIMATE = "about 10 minutes on 2 cores, once"
+PROGRESS_SECONDS = 15.0
+ESTIMATE = "10 to 15 minutes on 2 cores, once"
 
 Say = Callable[[str], None]
 
