@@ -91,4 +91,6 @@ def _load_now(load: Load, offered: float, now: float) -> LoadNow:
             break
         recent += 1
     failed = Counter(record["version"] or "" for record in records if not 200 <= record["status"] < 400)
-    return LoadNow(offered_rps=offered, achieved_rps=recent / RATE_SECONDS, requests=len(records), failed=failed)
+    seconds = min(RATE_SECONDS, now - records[0]["started"]) if records else 0.0
+    rate = recent / seconds if seconds >= 1 else offered  # too early to tell
+    return LoadNow(offered_rps=offered, achieved_rps=rate, requests=len(records), failed=failed)
