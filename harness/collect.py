@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from itertools import pairwise
 from types import TracebackType
 from typing import Self
 
@@ -42,8 +43,10 @@ class PrometheusMonitor:
 
     @property
     def ok(self) -> bool | None:
-        """Whether it was ready each time; None when it was never asked."""
-        return all(self._answers) if self._answers else None
+        """Whether it never failed twice in a row, as something that is busy may once; None when it was never asked."""
+        if not self._answers:
+            return None
+        return not any(not one and not other for one, other in pairwise([*self._answers, self._answers[-1]]))
 
     def __enter__(self) -> Self:
         """Begin to ask."""

@@ -13,6 +13,8 @@ import psutil
 import pytest
 from e2e_support import Place, new_place, ours, run, start, wait_until
 
+from harness.supervisor.spawn import adopt_orphans
+
 SHORT = ("--window", "30", "--rps", "50", "--output", "json")
 
 
@@ -159,3 +161,15 @@ def test_nothing_listens_beyond_loopback_and_other_users_are_shut_out(platform: 
         plain.connect(("127.0.0.1", ports["etcd"]))
         plain.sendall(b"GET /version HTTP/1.0\r\n\r\n")
         assert b"200 OK" not in plain.recv(1000)
+
+
+def test_a_platform_whose_end_nobody_reaps_is_down_all_the_same(place: Place) -> None:
+    # As in a container whose first process reaps nothing: the owner becomes a zombie of this process.
+    adopt_orphans()
+    assert run("up", place=place).code == 0
+    owner = state(place)["pid"]
+    assert isinstance(owner, int)
+    down = run("down", place=place, timeout=30)
+    assert down.code == 0, down.err
+    assert psutil.Process(owner).status() == psutil.STATUS_ZOMBIE
+    os.waitpid(owner, 0)
