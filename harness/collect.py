@@ -11,6 +11,7 @@ from typing import Self
 import requests
 
 from harness.load import Load
+from harness.loopback import local_session
 from harness.observation import (
     LoadSummary,
     Observation,
@@ -28,6 +29,7 @@ from harness.scenario import Scenario
 from harness.variants import BuiltImage
 from harness.watch import Watcher
 
+DISCOVERY_REST_SECONDS = 9
 SETTLE_SECONDS = 2.0
 """How long a weight may take from the VirtualService to the gateway: istiod waits 0.1 s for more changes, then pushes."""
 
@@ -48,6 +50,20 @@ class PrometheusMonitor:
             return None
         return not any(not one and not other for one, other in pairwise([*self._answers, self._answers[-1]]))
 
+    def discovery_rests(self) -> bool:
+        """Whether Prometheus' discovery has told its scraper nothing for so long that it will tell the next news at once.
+
+        It waits between two looks for an interval that grows by half from 0.1 s to 5 s (half more or less by chance), and that
+        begins anew at the first look that comes 5 s after its last news. So that look is sure to have been made after 9 s, unless
+        the interval had grown long before. True also where Prometheus does not scrape itself: then nobody can tell.
+        """
+        query = f'sum(changes(prometheus_sd_updates_total{{name="scrape"}}[{DISCOVERY_REST_SECONDS}s]))'
+        try:
+            answer = local_session().get(f"{self._url}/api/v1/query", params={"query": query}, timeout=5).json()
+            return all(float(sample["value"][1]) == 0 for sample in answer["data"]["result"])
+        except (requests.RequestException, ValueError, KeyError, TypeError, IndexError):
+            return False
+
     def __enter__(self) -> Self:
         """Begin to ask."""
         self._thread.start()
@@ -59,8 +75,7 @@ class PrometheusMonitor:
         self._thread.join()
 
     def _ask(self) -> None:
-        session = requests.Session()
-        session.trust_env = False
+        session = local_session()
         while not self._stop.is_set():
             try:
                 # A slow answer is an answer: queries have a time-out of their own, and the machine may be busy.

@@ -12,6 +12,7 @@ import requests
 
 from harness.chart import Helm
 from harness.errors import PlatformError
+from harness.loopback import local_session
 from harness.observation import ServedSample, parse_rollout
 from harness.platforms import Endpoints
 from harness.scenario import Scenario
@@ -78,9 +79,7 @@ class Gateway:
 
     def __init__(self, endpoints: Endpoints, *, host: str = HOST) -> None:
         self._url = f"{endpoints.gateway_url}/version"
-        self._session = requests.Session()
-        # Neither a proxy nor a .netrc of the user's has a say in what is asked on loopback.
-        self._session.trust_env = False
+        self._session = local_session()
         self._host = host
 
     def ask(self) -> ServedSample:

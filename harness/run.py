@@ -28,9 +28,9 @@ from harness.watch import Watcher
 
 SHORT_WINDOW_SECONDS = 30.0
 QUIET_SECONDS = 8.0
-"""Prometheus tells its scraper of new pods at once after a quiet time, but up to 5 s late after a busy one: its discovery backs
-off for 0.1 s, growing by half up to 5 s, and begins anew only after 5 s without news. A long window bears that; before a
-short one the pods are left in peace for this long, or half of it would go unmeasured."""
+"""Prometheus tells its scraper of new pods at once after a quiet time, but up to 7.5 s late after a busy one (why:
+PrometheusMonitor.discovery_rests). A long window bears that; before a short one the pods are left in peace for this long and
+until the discovery rests, or half of the window would go unmeasured."""
 READY_SECONDS = 60.0
 BASELINE_SECONDS = 4.0
 """Load before the release: the stable version's own record, and proof that the load reaches its rate."""
@@ -203,7 +203,9 @@ class Stage:
     ) -> Observation:
         load_started = time.time()
         self.say(f"load: {self.scenario.rps:g} requests/s through {self.endpoints.gateway_url}")
-        self._watch(watcher, load, until=lambda: self._baseline_done(watcher, load_started), deadline=BASELINE_LIMIT_SECONDS)
+        self._watch(
+            watcher, load, deadline=BASELINE_LIMIT_SECONDS, until=lambda: self._baseline_done(watcher, prometheus, load_started)
+        )
         before = watcher.get("rollouts", RELEASE)
         stable_hash = parse_rollout(before or {}, 0.0).stable_hash
         released_at = self.released_at = time.time()
@@ -230,12 +232,14 @@ class Stage:
             load_started=load_started, load_ended=load_ended, samples=samples, prometheus_ok=prometheus.ok,
         )
 
-    def _baseline_done(self, watcher: Watcher, load_started: float) -> bool:
+    def _baseline_done(self, watcher: Watcher, prometheus: PrometheusMonitor, load_started: float) -> bool:
         now = time.time()
         if now - load_started < max(BASELINE_SECONDS, 1.5 * MIN_BASELINE_REQUESTS / self.scenario.rps):
             return False
+        if self.scenario.window_seconds >= SHORT_WINDOW_SECONDS:
+            return True
         pods = watcher.history("pods")
-        return self.scenario.window_seconds >= SHORT_WINDOW_SECONDS or not pods or now - pods[-1].at >= QUIET_SECONDS
+        return (not pods or now - pods[-1].at >= QUIET_SECONDS) and prometheus.discovery_rests()
 
     def _watch(self, watcher: Watcher, load: Load, *, until: Callable[[], bool], deadline: float) -> bool:
         """Show what happens until the condition holds (True) or the deadline passes (False)."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from e2e_support import Ended, Place, run
 
-SHORT = ("--window", "6", "--rps", "120", "--output", "json")
+SHORT = ("--window", "8", "--rps", "100", "--output", "json")
 
 
 def outcome(ended: Ended) -> str:

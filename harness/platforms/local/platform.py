@@ -18,6 +18,7 @@ import requests
 
 import harness
 from harness.errors import EXIT_USAGE, HarnessError, Inconclusive, PlatformError, UsageError
+from harness.loopback import local_session
 from harness.platforms import Endpoints, Say
 from harness.platforms.local import binaries, state
 from harness.platforms.local.components import components
@@ -187,7 +188,7 @@ class LocalPlatform:
             raise PlatformError(f"{line}; its log is {self.paths.logs / (name + '.log')}")
 
     def verify_load_target(self) -> None:
-        """Raise PlatformError unless the gateway's port is served by our Envoy alone."""
+        """Raise PlatformError unless our Envoy alone serves the gateway port, UsageError where it is open to the network."""
         now = self._running()
         pid = next(c["pid"] for c in now.components if c["name"] == "gateway")
         port = now.ports["gateway"]
@@ -196,6 +197,12 @@ class LocalPlatform:
             raise PlatformError(
                 f"port {LOOPBACK}:{port} is served by {who or 'nobody'}, "
                 f"not by this platform's gateway (pid {pid}): no load was sent"
+            )
+        listening = (each.laddr for each in psutil.Process(pid).net_connections("tcp") if each.status == psutil.CONN_LISTEN)
+        if any(each.port == port and not each.ip.startswith("127.") for each in listening):
+            raise UsageError(
+                f"the chart's Gateway listens on every interface of this machine, port {port}: "
+                f"give its server `bind: {LOOPBACK}` (in our chart, gateway.bind)"
             )
 
     def values_files(self) -> tuple[Path, ...]:
@@ -276,10 +283,8 @@ class LocalPlatform:
             if not url.startswith("http"):
                 lines.append(f"{name:<24} {url}")
                 continue
-            session = requests.Session()
-            session.trust_env = False
             try:
-                answer = str(session.get(url, headers={"Host": "webapp.local"}, timeout=3).status_code)
+                answer = str(local_session().get(url, headers={"Host": "webapp.local"}, timeout=3).status_code)
             except requests.RequestException:
                 # The gateway listens only once a Gateway asks for it.
                 answer = "no release is installed" if "gateway" in name else "no answer"
