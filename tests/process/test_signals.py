@@ -13,9 +13,9 @@ import signal, sys
 from harness.signals import Stopped, raise_on_signal
 if "nohup" in sys.argv: signal.signal(signal.SIGHUP, signal.SIG_IGN)
 raise_on_signal()
-print("up", flush=True)
 try:
     try:
+        print("up", flush=True)
         sys.stdin.readline()
         print("read", flush=True)
     except Exception:
