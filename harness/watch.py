@@ -84,11 +84,6 @@ class Watcher:
         with self._lock:
             return [seen for seen in self._seen if seen.kind == kind]
 
-    def everything(self) -> list[Seen]:
-        """Every version of every object, in the order of time."""
-        with self._lock:
-            return list(self._seen)
-
     def latest(self, kind: str) -> list[Mapping[str, Any]]:
         """The objects of this kind that exist now."""
         with self._lock:

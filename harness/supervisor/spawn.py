@@ -31,6 +31,12 @@ _prctl.restype = ctypes.c_int
 _Job = tuple[Callable[[], subprocess.Popen[bytes]], "Future[subprocess.Popen[bytes]]"]
 
 
+def set_parent_death_signal(number: int) -> None:
+    """Have the kernel send this signal to this process when the thread that forked it ends; 0 for none. Raises OSError."""
+    if _prctl(PR_SET_PDEATHSIG, number, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG) failed")
+
+
 def adopt_orphans() -> None:
     """Make this process the parent of every descendant whose own parent ends, so that it can be found and reaped."""
     if _prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
@@ -64,8 +70,7 @@ def spawn(
 
 def _before_exec(parent: int) -> Callable[[], None]:
     def die_with_parent() -> None:
-        if _prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0:
-            raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG) failed")
+        set_parent_death_signal(signal.SIGKILL)
         if os.getppid() != parent:
             os._exit(127)  # the parent died before the setting was in place
 

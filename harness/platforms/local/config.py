@@ -60,19 +60,9 @@ class LocalConfig:
         return f"https://{LOOPBACK}:{self.ports.apiserver}"
 
     @property
-    def gateway_url(self) -> str:
-        """Where users' requests go in."""
-        return f"http://{LOOPBACK}:{self.ports.gateway}"
-
-    @property
     def prometheus_url(self) -> str:
         """Prometheus' HTTP API."""
         return f"http://{LOOPBACK}:{self.ports.prometheus}"
-
-    @property
-    def registry_name(self) -> str:
-        """The registry as image references name it."""
-        return f"localhost:{self.ports.registry}"
 
     def kubeconfig(self, identity: str) -> Path:
         """The kubeconfig of one component's identity."""

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import ctypes
 import os
 import signal
 import sys
@@ -21,11 +20,11 @@ from harness.platforms.local.paths import RunPaths
 from harness.platforms.local.plan import claimed_addresses, configure, prepare, validated
 from harness.supervisor.errors import ComponentExited
 from harness.supervisor.ports import check_ports
+from harness.supervisor.spawn import set_parent_death_signal
 from harness.supervisor.status import Event
 from harness.supervisor.status import State as ComponentState
 from harness.supervisor.supervisor import Supervisor
 
-PR_SET_PDEATHSIG = 1
 CHECK_EVERY_SECONDS = 0.2
 STATE_EVERY_SECONDS = 5.0
 
@@ -83,7 +82,7 @@ class Owner:
         self._supervisor.start()
         if args.detach:
             # Before anybody can see that it is ready, and leave.
-            _die_with_parent(0)
+            set_parent_death_signal(0)
         self._write(phase="ready", ready_after=round(time.time() - self._state.started_at, 2))
 
     def _watch(self) -> None:
@@ -117,10 +116,6 @@ class Owner:
         state.write(self._paths.state, self._state)
 
 
-def _die_with_parent(signum: int) -> None:
-    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signum, 0, 0, 0)
-
-
 def main() -> int:
     """Entry point of `python -m harness.platforms.local.owner`, started by the harness alone."""
     parser = argparse.ArgumentParser(prog="harness.platforms.local.owner")
@@ -134,7 +129,7 @@ def main() -> int:
     owner = Owner(paths)
     signal.signal(signal.SIGTERM, owner.request_stop)
     signal.signal(signal.SIGINT, owner.request_stop)
-    _die_with_parent(signal.SIGTERM)
+    set_parent_death_signal(signal.SIGTERM)
     if os.getppid() != args.parent:
         return 0  # the harness died before the line above took effect
     lock = state.Lock(paths.lock)
