@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 from fakes.stage import Stage, eventually
 
@@ -14,16 +12,6 @@ from harness.supervisor.component import Component, ExecProbe, TcpProbe
 from harness.supervisor.errors import ComponentExited, ComponentNotReady, ComponentNotStarted
 from harness.supervisor.status import Event, State
 from harness.supervisor.supervisor import Supervisor
-
-
-@pytest.fixture
-def stage(tmp_path: Path) -> Iterator[Stage]:
-    stage = Stage(tmp_path)
-    children = {child.pid for child in psutil.Process().children(recursive=True)}
-    yield stage
-    assert stage.clear() == [], "processes were left behind"
-    left = [child for child in psutil.Process().children(recursive=True) if child.pid not in children]
-    assert left == [], "children, perhaps zombies, were left behind"
 
 
 def test_each_starts_once_its_own_needs_are_ready(stage: Stage) -> None:

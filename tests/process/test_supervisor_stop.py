@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -12,16 +11,6 @@ from fakes.stage import Stage, eventually
 
 from harness.supervisor.errors import ComponentExited, ComponentNotStarted
 from harness.supervisor.status import State, StopReport
-
-
-@pytest.fixture
-def stage(tmp_path: Path) -> Iterator[Stage]:
-    stage = Stage(tmp_path)
-    children = {child.pid for child in psutil.Process().children(recursive=True)}
-    yield stage
-    assert stage.clear() == [], "processes were left behind"
-    left = [child for child in psutil.Process().children(recursive=True) if child.pid not in children]
-    assert left == [], "children, perhaps zombies, were left behind"
 
 
 def test_stop_is_the_mirror_of_start(stage: Stage) -> None:

@@ -1,0 +1,20 @@
+"""What the tests with small fake programs share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from fakes.stage import Stage
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Iterator[Stage]:
+    stage = Stage(tmp_path)
+    children = {child.pid for child in psutil.Process().children(recursive=True)}
+    yield stage
+    assert stage.clear() == [], "processes were left behind"
+    left = [child for child in psutil.Process().children(recursive=True) if child.pid not in children]
+    assert left == [], "children, perhaps zombies, were left behind"
