@@ -11,7 +11,8 @@ from typing import Any
 import click
 
 from harness.errors import EXIT_PLATFORM, EXIT_USAGE, HarnessError
-from harness.options import Common, common_options, options_of, platform_options
+from harness.faults import FAULTS
+from harness.options import Common, common_options, options_of, parse_numbers, platform_options
 from harness.platforms.catalog import PlatformOptions, make
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 120}
@@ -41,13 +42,18 @@ def success(common: Common) -> int:
     "--error-rate", type=float, metavar="PCT", help="Percent of v1.1's answers that are errors (default 5 without --latency-ms)."
 )
 @click.option("--latency-ms", type=float, metavar="MS", help="Milliseconds that every answer of v1.1 takes longer.")
+@click.option("--fault", type=click.Choice(list(FAULTS)), help="Another fault: docs/faults.md has them all.")
+@click.option("--fault-setting", "settings", multiple=True, metavar="KEY=VALUE", help="Its size, such as hang_rate=20.")
 @common_options
-def failure(common: Common, error_rate: float | None, latency_ms: float | None) -> int:
+def failure(
+    common: Common, error_rate: float | None, latency_ms: float | None, fault: str | None, settings: tuple[str, ...]
+) -> int:
     """Release a faulty v1.1: the gate must roll it back at the first step."""
     from harness.scenario import failure as scenario  # noqa: PLC0415
 
     made = scenario(
-        error_rate=error_rate, latency_ms=latency_ms, window_seconds=common.window, rps=common.rps, seed=common.seed
+        error_rate=error_rate, latency_ms=latency_ms, fault=fault, settings=parse_numbers(settings, option="--fault-setting"),
+        window_seconds=common.window, rps=common.rps, seed=common.seed,
     )
     return _run(made, common)
 

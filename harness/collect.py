@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from itertools import pairwise
@@ -10,6 +11,7 @@ from typing import Self
 
 import requests
 
+from harness.faults import Effect
 from harness.load import Load
 from harness.loopback import local_session
 from harness.observation import (
@@ -22,6 +24,7 @@ from harness.observation import (
     parse_response,
     parse_rollout,
     parse_weights,
+    pod_facts,
 )
 from harness.platforms import Endpoints
 from harness.release import RELEASE
@@ -30,6 +33,8 @@ from harness.variants import BuiltImage
 from harness.watch import Watcher
 
 DISCOVERY_REST_SECONDS = 9
+HASH_LABEL = "rollouts_pod_template_hash"
+"""The target label that carries a pod's revision, as the platform's Prometheus sets it."""
 SETTLE_SECONDS = 2.0
 """How long a weight may take from the VirtualService to the gateway: istiod waits 0.1 s for more changes, then pushes."""
 
@@ -85,6 +90,17 @@ class PrometheusMonitor:
             self._stop.wait(self._interval)
 
 
+def faults_injected(url: str, pod_hash: str, seconds: float) -> dict[str, float]:
+    """How many faults of each kind a revision's pods say they injected in the last `seconds`; empty when nobody knows."""
+    selector = f'{{{HASH_LABEL}="{pod_hash}"}}'
+    query = f"max by (kind) (max_over_time(webapp_faults_injected_total{selector}[{math.ceil(seconds)}s]))"
+    try:
+        answer = local_session().get(f"{url}/api/v1/query", params={"query": query}, timeout=5).json()
+        return {str(sample["metric"]["kind"]): float(sample["value"][1]) for sample in answer["data"]["result"]}
+    except (requests.RequestException, ValueError, KeyError, TypeError, IndexError):
+        return {}
+
+
 def observation_of(
     *, watcher: Watcher, load: Load, scenario: Scenario, endpoints: Endpoints, stable: BuiltImage, candidate: BuiltImage,
     stable_hash: str, released_at: float, decided_at: float | None, load_started: float, load_ended: float,
@@ -102,9 +118,13 @@ def observation_of(
     replica_sets = watcher.latest("replicasets")
     latest_runs = {seen.name: seen.object for seen in watcher.history("analysisruns")}
     summary = load.summary(load_started, load_ended)
+    candidate_hash = hash_of_release(replica_sets, uid, candidate.reference) or ""
+    pods = (seen.object for seen in watcher.history("pods") if not seen.deleted)
     return Observation(
         namespace=endpoints.namespace, rollout_uid=uid, stable_hash=stable_hash,
-        candidate_hash=hash_of_release(replica_sets, uid, candidate.reference) or "",
+        candidate_hash=candidate_hash, candidate_pods=pod_facts(pods, candidate_hash),
+        gateway_statuses=scenario.fault.gateway_statuses, interrupted=scenario.fault.effect is Effect.OUTAGE,
+        faults_injected=faults_injected(endpoints.prometheus_url, candidate_hash, time.time() - released_at),
         stable_image=stable.reference, candidate_image=candidate.reference,
         images=images_by_hash(replica_sets, uid), release_started_at=released_at, decided_at=decided_at, ended_at=time.time(),
         rollout_states=states, weight_changes=tuple(change for change in weights if change),

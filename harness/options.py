@@ -157,3 +157,15 @@ def parse_set(pairs: tuple[str, ...]) -> dict[str, Any]:
                 raise UsageError(f"--set {pair}: {key} was given a value of its own before")
         place[keys[-1]] = value
     return tree
+
+
+def parse_numbers(pairs: tuple[str, ...], *, option: str) -> dict[str, float]:
+    """`hang_rate=20` as a name and a number. Raises UsageError."""
+    numbers: dict[str, float] = {}
+    for pair in pairs:
+        key, _, text = pair.partition("=")
+        try:
+            numbers[key] = float(text)
+        except ValueError:
+            raise UsageError(f"{option} {pair}: give KEY=NUMBER, such as hang_rate=20") from None
+    return numbers

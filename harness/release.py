@@ -56,12 +56,18 @@ class Chart:
 
 
 def scenario_values(scenario: Scenario) -> dict[str, Any]:
-    """What a scenario asks of the chart: its steps, its window, and the fewest requests that count."""
+    """What a scenario asks of the chart: its steps, its window, the fewest requests that count, and what its fault needs."""
     window = scenario.window_seconds
-    return {
+    values: dict[str, Any] = {
         "rollout": {"steps": list(scenario.steps)},
         "analysis": {"windowSeconds": int(window) if window == int(window) else window, "minRequests": scenario.min_requests},
     }
+    # Only what differs from the default: another chart than ours may not know these values.
+    if scenario.fault.source != "app":
+        values["analysis"]["source"] = scenario.fault.source
+    if scenario.decided_by_deadline:
+        values["rollout"]["progressDeadlineSeconds"] = scenario.progress_deadline_seconds
+    return merged(values, scenario.fault.values)
 
 
 def merged(*trees: Mapping[str, Any]) -> dict[str, Any]:

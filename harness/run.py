@@ -143,10 +143,7 @@ class Stage:
 
     def _images(self) -> tuple[BuiltImage, BuiltImage]:
         scenario, crane = self.scenario, self.platform.tools()["crane"]
-        faults = Faults(
-            error_rate=scenario.error_rate_percent, latency_ms=scenario.latency_ms, status_code=scenario.fault_status,
-            seed=scenario.seed,
-        )
+        faults = Faults(**{name: _whole(value) for name, value in scenario.fault.settings.items()}, seed=scenario.seed)
         healthy = Faults(seed=scenario.seed)
         built = [
             build(Variant(tag=tag, faults=its), registry=self.endpoints.registry, crane=crane, cache=self.options.cache)
@@ -188,7 +185,7 @@ class Stage:
         scenario, options = self.scenario, self.options
         spec = LoadSpec(
             url=self.endpoints.gateway_url, rps=scenario.rps, users=options.users, seed=scenario.seed,
-            worst_latency_seconds=max(1.0, 2 * scenario.latency_ms / 1000),
+            worst_latency_seconds=scenario.worst_latency_seconds,
             duration_limit_seconds=deadline_of(scenario, options) + 60, web_ui_port=options.web_port, reports=True,
         )
         if options.web_port:
@@ -209,7 +206,7 @@ class Stage:
         before = watcher.get("rollouts", RELEASE)
         stable_hash = parse_rollout(before or {}, 0.0).stable_hash
         released_at = self.released_at = time.time()
-        self.say(f"releasing {candidate.tag}")
+        self.say(f"releasing {candidate.tag}; expected: {scenario_promise(self.scenario)}")
         chart.apply(candidate, trial=uuid.uuid4().hex[:8])
         decided = self._watch(
             watcher, load, until=lambda: _decided(watcher, candidate.reference), deadline=deadline_of(self.scenario, self.options)
@@ -252,6 +249,16 @@ class Stage:
                 return False
             time.sleep(POLL_SECONDS)
         return True
+
+
+def scenario_promise(scenario: Scenario) -> str:
+    """The decision that is right, and why, for people."""
+    return f"{scenario.expect.value}, because {scenario.fault.why}"
+
+
+def _whole(value: float) -> Any:
+    # A count of requests is a whole number, and the web app takes nothing else.
+    return int(value) if value == int(value) else value
 
 
 def _at_rest(watcher: Watcher) -> bool:

@@ -13,6 +13,17 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from harness.errors import UsageError
+from harness.faults import (
+    ERROR_METRICS,
+    FAULTS,
+    GATEWAY_TIMEOUT_SECONDS,
+    HEALTHY,
+    LATENCY_METRICS,
+    Effect,
+    Fault,
+    delay_quantiles,
+    share_over,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,9 +43,13 @@ MIN_RPS, MAX_RPS = 0.1, 5_000.0
 MIN_REQUESTS_SHARE = 0.5
 """The share of the expected canary requests below which a window is called too thin (see `Scenario.min_requests`)."""
 
+OUTAGE_REQUESTS_SHARE = 0.02
+"""The same for a candidate whose pods come and go: most of its traffic is taken away meanwhile, by design."""
+
+DEADLINE_BEYOND_WINDOW_SECONDS = 15
+"""How much longer than one analysis the progress deadline is where it is the deadline that must decide."""
+
 REQUESTS_METRIC = "requests"
-ERROR_METRICS = frozenset({"success-rate", "error-rate"})
-LATENCY_METRICS = frozenset({"latency-p95"})
 
 
 class Decision(Enum):
@@ -87,9 +102,7 @@ class Scenario:
     expect: Decision
     stable: str = "v1.0"
     candidate: str = "v1.1"
-    error_rate_percent: float = 0.0
-    latency_ms: float = 0.0
-    fault_status: int = 500
+    fault: Fault = HEALTHY
     deciding_metrics: frozenset[str] = frozenset()
     steps: tuple[int, ...] = (10, 30, 60)
     window_seconds: float = 60.0
@@ -100,8 +113,7 @@ class Scenario:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be released, in one line each."""
-        _require_number("error rate", self.error_rate_percent, low=0, high=100, unit="percent")
-        _require_number("latency", self.latency_ms, low=0, high=MAX_LATENCY_MS, unit="milliseconds")
+        _require_fault(self.fault)
         _require_number("window", self.window_seconds, low=MIN_WINDOW_SECONDS, high=86_400, unit="seconds")
         _require_number("safe-within limit", self.safe_within_seconds, low=0, high=3_600, unit="seconds")
         _require_number("rps", self.rps, low=MIN_RPS, high=MAX_RPS, unit="requests per second")
@@ -110,7 +122,7 @@ class Scenario:
         ascending = all(before < after for before, after in zip(self.steps, self.steps[1:], strict=False))
         if not self.steps or not ascending or self.steps[0] <= 0 or self.steps[-1] >= 100:
             raise UsageError(f"steps are {list(self.steps)}: give ascending percentages between 1 and 99")
-        if self.expect is Decision.ROLLBACK and not self.deciding_metrics:
+        if self.expect is Decision.ROLLBACK and not self.deciding_metrics and not self.decided_by_deadline:
             raise UsageError(f"scenario {self.name!r} expects a rollback but names no metric that may decide it")
         unknown = sorted(self.deciding_metrics - set(self.objectives))
         if unknown:
@@ -122,11 +134,44 @@ class Scenario:
         return frozenset(self.objectives) | {REQUESTS_METRIC}
 
     @property
+    def error_rate_percent(self) -> float:
+        """Percent of the candidate's requests that must fail."""
+        return self.fault.failing_percent
+
+    @property
+    def latency_ms(self) -> float:
+        """Milliseconds that each of the candidate's answers must take longer, at the least."""
+        return self.fault.least_latency_ms
+
+    @property
+    def worst_latency_seconds(self) -> float:
+        """Seconds that a request may take, for the number of users that the load needs: twice what is injected, at least 1."""
+        delay = delay_quantiles(self.fault.settings)[-1][1] / 1000
+        never = GATEWAY_TIMEOUT_SECONDS if self.fault.effect is Effect.GATEWAY else 0.0
+        return max(1.0, 2 * delay, never)
+
+    @property
+    def slow_share(self) -> float:
+        """The share of the candidate's answers whose injected delay alone is beyond the latency objective."""
+        return share_over(delay_quantiles(self.fault.settings), LATENCY_OBJECTIVE_MS)
+
+    @property
+    def decided_by_deadline(self) -> bool:
+        """Whether the progress deadline must decide, as no analysis can: the candidate never gets any traffic."""
+        return self.fault.effect is Effect.NEVER_READY
+
+    @property
+    def progress_deadline_seconds(self) -> int:
+        """The progress deadline that decides where `decided_by_deadline`."""
+        return math.ceil(self.window_seconds) + DEADLINE_BEYOND_WINDOW_SECONDS
+
+    @property
     def breaks_an_objective(self) -> bool:
         """Whether what is injected goes beyond an objective: a gate that lets this pass has failed, or was shown too little."""
-        error = self.objectives.get("error-rate")
+        error, latency = self.objectives.get("error-rate"), self.objectives.get("latency-p95")
         too_many = error is not None and not error.met_by(self.error_rate_percent / 100)
-        return too_many or self.latency_ms > LATENCY_OBJECTIVE_MS
+        too_slow = latency is not None and not latency.met_by(1 - self.slow_share)
+        return too_many or too_slow or self.fault.effect is Effect.OUTAGE
 
     @property
     def min_requests(self) -> int:
@@ -136,7 +181,8 @@ class Scenario:
         sqrt(m)/2 standard deviations below (8.7 at the default m = 300), while a gateway, a load generator or a scrape
         that lost half of the traffic is seen. One value for all steps, since the chart has one template for all.
         """
-        return max(1, math.floor(MIN_REQUESTS_SHARE * self.expected_requests(0)))
+        share = OUTAGE_REQUESTS_SHARE if self.fault.effect is Effect.OUTAGE else MIN_REQUESTS_SHARE
+        return max(1, math.floor(share * self.expected_requests(0)))
 
     def expected_requests(self, step: int) -> float:
         """Canary requests expected in one window of the step with this index (0 is the first)."""
@@ -157,34 +203,71 @@ def failure(
     *,
     error_rate: float | None = None,
     latency_ms: float | None = None,
+    fault: str | None = None,
+    settings: Mapping[str, float] | None = None,
     window_seconds: float = 60.0,
     rps: float = 50.0,
     seed: int = 0,
     steps: tuple[int, ...] = (10, 30, 60),
 ) -> Scenario:
-    """A faulty release, which the gate must roll back at its first step.
+    """A faulty release, with the decision that is right for its fault: a rollback, but for faults that no objective is about.
 
-    With neither option, 5 % of the answers are errors. `error_rate=0` is allowed and still expects a rollback: a gate
-    that promotes that release makes the harness exit 1, which proves that the check can fail.
+    `fault` is a kind of `harness.faults.FAULTS`, `settings` change its size. Without one, `error_rate` and `latency_ms` make it,
+    and with neither, 5 % of the answers are errors. `error_rate=0` is allowed and still expects a rollback: a gate that
+    promotes that release makes the harness exit 1, which proves that the check can fail. Raises UsageError.
     """
-    if error_rate is None and latency_ms is None:
-        error_rate = DEFAULT_ERROR_RATE_PERCENT
-    deciding: frozenset[str] = frozenset()
-    if error_rate is not None:
-        deciding |= ERROR_METRICS
-    if latency_ms is not None:
-        deciding |= LATENCY_METRICS
+    if fault is None:
+        chosen = _errors_and_latency(error_rate, latency_ms)
+        if settings:
+            raise UsageError("--fault-setting goes with --fault KIND: name the kind of fault that it changes")
+    elif error_rate is not None or latency_ms is not None:
+        raise UsageError("--fault goes without --error-rate and --latency-ms: its size is set by --fault-setting KEY=VALUE")
+    elif fault not in FAULTS:
+        raise UsageError(f"--fault {fault}: there is no such kind; choose one of {', '.join(FAULTS)}")
+    else:
+        chosen = FAULTS[fault].with_settings(settings or {})
     return Scenario(
-        name="failure",
-        expect=Decision.ROLLBACK,
-        error_rate_percent=error_rate or 0.0,
-        latency_ms=latency_ms or 0.0,
-        deciding_metrics=deciding,
+        name="failure" if fault is None else f"failure by {fault}",
+        expect=Decision.ROLLBACK if chosen.rolled_back else Decision.PROMOTE,
+        fault=chosen,
+        deciding_metrics=chosen.deciding_metrics,
         window_seconds=window_seconds,
         rps=rps,
         seed=seed,
         steps=steps,
     )
+
+
+def _errors_and_latency(error_rate: float | None, latency_ms: float | None) -> Fault:
+    if error_rate is None and latency_ms is None:
+        error_rate = DEFAULT_ERROR_RATE_PERCENT
+    deciding: frozenset[str] = frozenset()
+    settings = {}
+    if error_rate is not None:
+        deciding, settings["error_rate"] = deciding | ERROR_METRICS, error_rate
+    if latency_ms is not None:
+        deciding, settings["latency_ms"] = deciding | LATENCY_METRICS, latency_ms
+    return Fault(
+        kind="error" if error_rate is not None else "latency", effect=Effect.ANSWERS, settings=settings, rolled_back=True,
+        deciding_metrics=deciding, why="it breaks an objective",
+    )
+
+
+def _require_fault(fault: Fault) -> None:
+    """Refuse a size that cannot be injected, or that gateway and clients would not bear."""
+    for name, value in fault.settings.items():
+        if name.endswith("_rate"):
+            _require_number(name.replace("_", " "), value, low=0, high=100, unit="percent")
+        elif "latency" in name:
+            what = "latency" if name == "latency_ms" else name.removesuffix("_ms").replace("_", " ")
+            _require_number(what, value, low=0, high=MAX_LATENCY_MS, unit="milliseconds")
+        else:
+            _require_number(name.replace("_", " "), value, low=0, high=1e6, unit=name.rsplit("_", 1)[-1])
+    if fault.failing_percent > 100:
+        raise UsageError(f"the rates add up to {fault.failing_percent:g} %: give at most 100")
+    corners = [at for _, at in delay_quantiles(fault.settings)]
+    if corners != sorted(corners) or corners[0] < 0:
+        raise UsageError("the latency goes below zero or its percentiles fall: give jitter <= latency and P50 <= P90 <= P99")
 
 
 def _require_number(what: str, value: float, *, low: float, high: float, unit: str) -> None:

@@ -7,6 +7,7 @@ from harness.observation.facts import (
     LoadSummary,
     MetricResult,
     Observation,
+    PodFacts,
     ResponseRecord,
     RolloutState,
     ServedSample,
@@ -36,6 +37,7 @@ from harness.observation.parse import (
     parse_rollout,
     parse_time,
     parse_weights,
+    pod_facts,
 )
 
 __all__ = [
@@ -44,6 +46,7 @@ __all__ = [
     "LoadSummary",
     "MetricResult",
     "Observation",
+    "PodFacts",
     "ResponseRecord",
     "RolloutState",
     "ServedSample",
@@ -63,6 +66,7 @@ __all__ = [
     "parse_rollout",
     "parse_time",
     "parse_weights",
+    "pod_facts",
     "share_at",
     "time_to_detect",
     "time_to_safe",

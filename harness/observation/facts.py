@@ -146,6 +146,16 @@ class ServedSample:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PodFacts:
+    """What became of the candidate's pods: whether any ran and was ever ready, and how often one restarted or lost readiness."""
+
+    ran: bool = False
+    ever_ready: bool = False
+    restarts: int = 0
+    readiness_losses: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
 class Observation:
     """Everything that was seen of one release. Tuples are in the order of time.
 
@@ -176,6 +186,13 @@ class Observation:
     settle_seconds: float = 2.0
     scrape_interval_seconds: float = 1.0
     notes: tuple[str, ...] = ()
+    gateway_statuses: frozenset[int] = frozenset()
+    """What the gateway is known to answer in the candidate's stead, by the fault that was injected."""
+    interrupted: bool = False
+    """Whether the candidate's pods come and go by design: the controller then takes the weight back, and gives it again."""
+    candidate_pods: PodFacts = PodFacts()
+    faults_injected: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+    """How many faults of each kind the candidate's pods say they injected, as last scraped."""
     watch_gaps: tuple[float, ...] = ()
     """When a watch of the API broke off: what changed until it was taken up again was not seen."""
 

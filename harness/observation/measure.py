@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from harness.observation.facts import (
@@ -100,7 +100,12 @@ def weight_steps(observation: Observation) -> tuple[WeightChange, ...]:
         if change.at < observation.release_started_at:
             continue
         previous = (steps[-1].stable, steps[-1].canary) if steps else (100, 0)
-        if (change.stable, change.canary) != previous:
+        if (change.stable, change.canary) == previous:
+            continue
+        if observation.interrupted and len(steps) > 1 and steps[-1].canary == 0 and steps[-2].canary == change.canary:
+            # The weight is back after an interruption: the step before it goes on.
+            steps.pop()
+        else:
             steps.append(change)
     return tuple(steps)
 
@@ -115,21 +120,45 @@ def share_at(observation: Observation, step: int) -> Share | None:
     changes = weight_steps(observation)
     if step >= len(changes):
         return None
-    start = changes[step].at + observation.settle_seconds
     end = changes[step + 1].at if step + 1 < len(changes) else observation.ended_at
-    inside = [each for each in observation.responses if start <= each.started < end]
+    stretches = tuple(_stretches(observation, changes[step], end))
+    inside = [each for each in observation.responses if any(first <= each.started < last for first, last in stretches)]
     candidate = candidate_version(observation)
     canary = sum(candidate(each) for each in inside)
+    start = changes[step].at + observation.settle_seconds
     return Share(weight=changes[step].canary, start=start, end=max(start, end), requests=len(inside), canary_requests=canary)
+
+
+def _stretches(observation: Observation, step: WeightChange, end: float) -> Iterator[tuple[float, float]]:
+    """When exactly this step's weights were in force and settled, up to `end`: one stretch, or several around interruptions."""
+    since: float | None = None
+    for change in observation.weight_changes:
+        if not step.at <= change.at < end:
+            continue
+        same = (change.stable, change.canary) == (step.stable, step.canary)
+        if same and since is None:
+            since = change.at
+        elif not same and since is not None:
+            yield since + observation.settle_seconds, change.at
+            since = None
+    if since is not None:
+        yield since + observation.settle_seconds, end
 
 
 def candidate_version(observation: Observation) -> Callable[[ResponseRecord], bool]:
     """A test for answers of the candidate: by its pod's hash, which no image can fake.
 
-    A pod is named <rollout>-<hash>-<suffix>. The version header is compared with it by a check of its own.
+    A pod is named <rollout>-<hash>-<suffix>. The version header is compared with it by a check of its own. Where the injected
+    fault makes the gateway answer in the candidate's stead, such answers count as the candidate's: how many they are is checked.
     """
-    mark = f"-{observation.candidate_hash}-"
-    return lambda response: response.pod is not None and mark in response.pod
+    mark, start = f"-{observation.candidate_hash}-", observation.release_started_at
+
+    def is_candidate(response: ResponseRecord) -> bool:
+        if response.pod is None:
+            return response.version is None and response.status in observation.gateway_statuses and response.started >= start
+        return mark in response.pod
+
+    return is_candidate
 
 
 def failed_requests(responses: Iterable[ResponseRecord]) -> FailedRequests:

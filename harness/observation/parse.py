@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from harness.observation.facts import MetricResult, ResponseRecord, RolloutState, StepAnalysis, WeightChange
+from harness.observation.facts import MetricResult, PodFacts, ResponseRecord, RolloutState, StepAnalysis, WeightChange
 
 HASH_LABEL = "rollouts-pod-template-hash"
 STEP_LABEL = "step-index"
@@ -197,3 +197,24 @@ def hash_of_release(replica_sets: Iterable[Object], rollout_uid: str, image: str
         if its_image == image and pod_hash
     ]
     return max(found)[1] if found else None
+
+
+def pod_facts(pods: Iterable[Object], pod_hash: str) -> PodFacts:
+    """What became of the pods with this pod-template hash, from every version of each that was seen, in the order of time."""
+    ready: dict[str, bool] = {}
+    restarts: dict[str, int] = {}
+    ran, losses = False, 0
+    for pod in pods:
+        metadata, status = pod.get("metadata", {}), pod.get("status", {})
+        # A pod that is being deleted stops being ready, and that is no fault of its.
+        if metadata.get("labels", {}).get(HASH_LABEL) != pod_hash or metadata.get("deletionTimestamp"):
+            continue
+        uid, containers = str(metadata.get("uid", "")), status.get("containerStatuses") or ()
+        ran = ran or any((each.get("state") or {}).get("running") for each in containers)
+        restarts[uid] = max(restarts.get(uid, 0), sum(int(each.get("restartCount", 0)) for each in containers))
+        now = any(each.get("type") == "Ready" and each.get("status") == "True" for each in status.get("conditions") or ())
+        losses += ready.get(uid, False) and not now
+        ready[uid] = now
+    return PodFacts(
+        ran=ran, ever_ready=losses > 0 or any(ready.values()), restarts=sum(restarts.values()), readiness_losses=losses
+    )

@@ -78,6 +78,7 @@ def _scenario(scenario: Scenario) -> dict[str, Any]:
         "candidate": scenario.candidate,
         "error_rate_percent": scenario.error_rate_percent,
         "latency_ms": scenario.latency_ms,
+        "fault": {"kind": scenario.fault.kind, "settings": dict(scenario.fault.settings), "why": scenario.fault.why},
         "deciding_metrics": sorted(scenario.deciding_metrics),
         "steps": list(scenario.steps),
         "window_seconds": scenario.window_seconds,

@@ -35,20 +35,21 @@ def decided_at(observation: Observation) -> float | None:
 
 
 def decided_by_gate(scenario: Scenario, observation: Observation) -> Check:
-    """A decision that a person or a deadline took is no evidence about the gate, whichever it was."""
+    """A decision that a person took, or a deadline where an analysis was due, is no evidence about the gate, whichever it was."""
+    decider = "the progress deadline" if scenario.decided_by_deadline else "the analyses"
     taken = decision_taken(observation)
     if taken is Taken.PROMOTED:
         problems = _not_promoted_by_gate(scenario, observation)
     elif taken is Taken.ROLLED_BACK:
-        problems = _not_aborted_by_gate(observation)
+        problems = (_not_aborted_by_deadline if scenario.decided_by_deadline else _not_aborted_by_gate)(scenario, observation)
     else:
         problems = [_why_none(observation)]
     return Check(
         name="decided by the gate",
         kind=Kind.EXPERIMENT,
         passed=not problems,
-        expected="the analyses of this release, and nothing else, took the decision",
-        actual="; ".join(problems) or f"{taken.value} by the analyses",
+        expected=f"{decider} of this release, and nothing else, took the decision",
+        actual="; ".join(problems) or f"{taken.value} by {decider}",
         evidence=tuple(f"{run.name}: {run.phase} {run.message}".rstrip() for run in observation.step_analyses),
     )
 
@@ -71,7 +72,18 @@ def _not_promoted_by_gate(scenario: Scenario, observation: Observation) -> list[
     return problems
 
 
-def _not_aborted_by_gate(observation: Observation) -> list[str]:
+def _not_aborted_by_deadline(scenario: Scenario, observation: Observation) -> list[str]:
+    aborted = abort_time(observation)
+    message = next((state.message for state in observation.released_states if state.abort and state.message), "")
+    if BY_DEADLINE not in message:
+        return [f"aborted, but not by the progress deadline: {message or '(no message)'}"]
+    after = (aborted or 0.0) - observation.release_started_at
+    if after < scenario.progress_deadline_seconds - TIMESTAMP_RESOLUTION_SECONDS:
+        return [f"aborted {after:.1f} s after the release, before its deadline of {scenario.progress_deadline_seconds} s"]
+    return [f"{run.name} ran, though no pod was ready" for run in observation.step_analyses]
+
+
+def _not_aborted_by_gate(_: Scenario, observation: Observation) -> list[str]:
     aborted = abort_time(observation)
     message = next((state.message for state in observation.released_states if state.abort and state.message), "")
     if BY_DEADLINE in message:

@@ -30,6 +30,9 @@ MIN_ACHIEVED = 0.95
 """The share of the offered load that must really have been sent (the load model is closed: slow answers lower it)."""
 
 
+FAULT_STATUS = 500
+"""The status of injected errors: Istio's default retries leave it alone."""
+
 EDGE_REQUESTS = 2
 """Requests that a stretch of time may lack because its ends cut through an even stream."""
 
@@ -232,8 +235,10 @@ def kept_asking(scenario: Scenario, observation: Observation) -> Check | None:
 
 
 def injected(scenario: Scenario, response: ResponseRecord) -> bool:
-    """Whether this answer's failure is the one that the scenario injects: a 500, and nothing else, is."""
-    return response.failed and response.status == scenario.fault_status
+    """Whether this answer's failure is the one that the scenario injects, and no other: by its status, and by who gave it."""
+    if response.pod is None:
+        return response.version is None and response.status in scenario.fault.gateway_statuses
+    return response.failed and response.status == FAULT_STATUS and not scenario.fault.gateway_statuses
 
 
 def count_failures(observation: Observation) -> str:

@@ -6,7 +6,8 @@ a candidate that never got traffic, a fault that was never injected.
 
 from __future__ import annotations
 
-from harness.observation import Observation, StepAnalysis, acceptance_interval, metric_bounds, share_at
+from harness.faults import Effect, delay_quantiles, share_over
+from harness.observation import Observation, ResponseRecord, StepAnalysis, acceptance_interval, metric_bounds, share_at
 from harness.observation.measure import candidate_version
 from harness.scenario import LATENCY_OBJECTIVE_MS, REQUESTS_METRIC, Decision, Scenario
 from harness.verdict.experiment import experiment_check, injected
@@ -17,6 +18,13 @@ MIN_SLOW_SHARE = 0.99
 
 MAX_UNASKED_SLOW = 0.05
 """The share of the candidate's answers that may take longer than the objective although nothing was injected."""
+
+SLOW_TOLERANCE_MS = 50.0
+"""What the way to the client may add to an injected delay on a busy machine."""
+
+BEYOND_THE_APP = frozenset({Effect.GATEWAY, Effect.OUTAGE})
+"""Effects that the app itself cannot count. A gate that goes by the app's metrics is blind to them, and that is its own failing:
+there, a measurement that misses some of what clients got speaks of the gate and not of the experiment."""
 
 SLOW_SECONDS = LATENCY_OBJECTIVE_MS / 1000
 """The latency objective, as the latency metric counts it."""
@@ -56,20 +64,17 @@ def faults_as_configured(scenario: Scenario, observation: Observation) -> Check:
     answers = [each for each in observation.responses if is_candidate(each)]
     errors = sum(injected(scenario, each) for each in answers)
     low, high = acceptance_interval(len(answers), scenario.error_rate_percent / 100)
-    problems = []
+    if scenario.fault.effect is Effect.OUTAGE:
+        # How many requests meet a closed door is for the platform to say; that some do, within its share, is not.
+        low, high = 1, len(answers)
+    problems = _slowness(scenario, [each for each in answers if each.pod is not None])
     if not low <= errors <= high:
-        problems.append(f"{errors} of {len(answers)} answers were errors: retries hide them, or the fault is another one")
-    # Errors are delayed as well, so all answers count.
-    slow = sum(each.latency_seconds >= scenario.latency_ms / 1000 for each in answers)
-    if scenario.latency_ms and slow < MIN_SLOW_SHARE * len(answers):
-        problems.append(f"only {slow} of {len(answers)} answers took {scenario.latency_ms:g} ms or more")
-    late = sum(each.latency_seconds > SLOW_SECONDS for each in answers)
-    if scenario.latency_ms <= LATENCY_OBJECTIVE_MS and late > MAX_UNASKED_SLOW * len(answers):
-        problems.append(f"{late} of {len(answers)} answers took over {SLOW_SECONDS:g} s, and nobody asked for that")
+        problems.insert(0, f"{errors} of {len(answers)} answers were errors: retries hide them, or the fault is another one")
+    injects = "some" if scenario.fault.effect is Effect.OUTAGE else f"{scenario.error_rate_percent:g} %"
     check = experiment_check(
         "injected faults",
         problems,
-        expected=f"{scenario.error_rate_percent:g} % errors ({low} to {high} of {len(answers)}), {scenario.latency_ms:g} ms more",
+        expected=f"{injects} errors ({low} to {high} of {len(answers)}), {scenario.latency_ms:g} ms more",
         actual=f"{errors} errors in {len(answers)} answers of {scenario.candidate}",
     )
     if answers:
@@ -79,19 +84,58 @@ def faults_as_configured(scenario: Scenario, observation: Observation) -> Check:
     )
 
 
+def _slowness(scenario: Scenario, answers: list[ResponseRecord]) -> list[str]:
+    """What is wrong with how long the candidate's own answers took."""
+    problems = []
+    # Errors are delayed as well, so all answers count.
+    slow = sum(each.latency_seconds >= scenario.latency_ms / 1000 for each in answers)
+    if scenario.latency_ms and slow < MIN_SLOW_SHARE * len(answers):
+        problems.append(f"only {slow} of {len(answers)} answers took {scenario.latency_ms:g} ms or more")
+    late = sum(each.latency_seconds > SLOW_SECONDS for each in answers)
+    if scenario.slow_share == 0 and late > MAX_UNASKED_SLOW * len(answers):
+        problems.append(f"{late} of {len(answers)} answers took over {SLOW_SECONDS:g} s, and nobody asked for that")
+    elif 0 < scenario.slow_share < 1:
+        low, _ = acceptance_interval(len(answers), scenario.slow_share)
+        quantiles = delay_quantiles(scenario.fault.settings)
+        _, high = acceptance_interval(len(answers), share_over(quantiles, LATENCY_OBJECTIVE_MS - SLOW_TOLERANCE_MS))
+        if not low <= late <= high:
+            problems.append(f"{late} of {len(answers)} answers took over {SLOW_SECONDS:g} s, not {low} to {high} of them")
+    return problems
+
+
+def fault_at_work(scenario: Scenario, observation: Observation) -> Check | None:
+    """A fault that shows in no answer's status or duration must have been seen at work elsewhere: in pods, or their counts."""
+    kind, pods, promise = scenario.fault.kind, observation.candidate_pods, ""
+    if scenario.fault.effect is Effect.UNSEEN:
+        count = observation.faults_injected.get(kind, 0.0)
+        promise, seen, told = f"the candidate says that it injected {kind}", count > 0, f"{count:g} times"
+    elif scenario.decided_by_deadline:
+        promise, seen = "the candidate's pods ran, and none was ever ready", pods.ran and not pods.ever_ready
+        told = f"{'ran' if pods.ran else 'never ran'}, {'ready' if pods.ever_ready else 'never ready'}"
+        answered = sum(map(candidate_version(observation), observation.responses))
+        seen, told = seen and answered == 0, f"{told}, {answered} answers"
+    elif scenario.fault.effect is Effect.OUTAGE:
+        promise, seen = "the candidate's pods restarted or stopped being ready", pods.restarts + pods.readiness_losses > 0
+        told = f"{pods.restarts} restarts, ready no more {pods.readiness_losses} times"
+    else:
+        return None
+    return experiment_check("fault at work", [] if seen else [told], expected=promise, actual=told)
+
+
 def fault_shown(scenario: Scenario, observation: Observation) -> Check | None:
     """The first window held the fault. A gate that was shown no broken promise was right to go on: the sample was too small.
 
-    A fault that is within the objectives is another matter: the gate must promote it, and the scenario is what is wrong.
+    A fault that is within the objectives is another matter: the gate must promote it, and the scenario is what is wrong. And
+    where a gate may look in the wrong place, what clients got tells whether the fault was there.
     """
     if scenario.expect is not Decision.ROLLBACK or not scenario.breaks_an_objective or not observation.step_analyses:
         return None
     first = observation.step_analyses[0]
-    values = {
+    values = _client_values(scenario, observation) if scenario.fault.effect in BEYOND_THE_APP else {
         name: metric.value
         for name in sorted(scenario.deciding_metrics)
         if (metric := first.metric(name)) is not None and metric.value is not None
-    }
+    }  # fmt: skip
     kept = bool(values) and all(scenario.objectives[name].met_by(value) for name, value in values.items())
     told = ", ".join(f"{name} {value:g}" for name, value in values.items()) or "nothing was measured"
     problems = ["every promise was kept there, so the gate had no reason: raise --rps or --window, or try another --seed"]
@@ -102,6 +146,17 @@ def fault_shown(scenario: Scenario, observation: Observation) -> Check | None:
         actual=told,
         evidence=(told,),
     )
+
+
+def _client_values(scenario: Scenario, observation: Observation) -> dict[str, float]:
+    """The error metrics of the first step as clients saw them."""
+    share, is_candidate = share_at(observation, 0), candidate_version(observation)
+    if share is None or not share.canary_requests:
+        return {}
+    during = [each for each in observation.responses if share.start <= each.started < share.end]
+    errors = sum(is_candidate(each) and injected(scenario, each) for each in during)
+    rate = errors / share.canary_requests
+    return {"error-rate": rate, "success-rate": 1 - rate}
 
 
 def analysis_sound(_: Scenario, observation: Observation) -> Check:
@@ -135,7 +190,7 @@ def measured_traffic(scenario: Scenario, observation: Observation) -> Check:
     """The gate counted the requests that clients sent to the candidate, no others, and in this window."""
     is_candidate = candidate_version(observation)
     times = [each.at for each in observation.responses if is_candidate(each)]
-    problems, evidence = [], []
+    problems, evidence, blind = [], [], _may_be_blind(scenario)
     for run in observation.step_analyses:
         metric = run.metric(REQUESTS_METRIC)
         if metric is None or metric.value is None or metric.measured_at is None:
@@ -144,7 +199,8 @@ def measured_traffic(scenario: Scenario, observation: Observation) -> Check:
         evidence.append(f"{run.name}: measured {metric.value:g}, clients counted {bounds.low:.0f} to {bounds.high:.0f}")
         if not bounds.hold(metric.value):
             problems.append(evidence[-1])
-    return _measured("measured traffic", problems, evidence, "the requests metric agrees with what clients counted")
+            blind = blind and metric.value < bounds.low
+    return _measured(blind, "measured traffic", problems, evidence, "the requests metric agrees with what clients counted")
 
 
 def measured_outcomes(scenario: Scenario, observation: Observation) -> Check:
@@ -153,7 +209,7 @@ def measured_outcomes(scenario: Scenario, observation: Observation) -> Check:
     answers = [each for each in observation.responses if is_candidate(each)]
     errors = [each.at for each in answers if each.status >= 500]
     slow = [each.at for each in answers if each.latency_seconds > SLOW_SECONDS]
-    problems, evidence = [], []
+    problems, evidence, blind = [], [], _may_be_blind(scenario)
     for run in observation.step_analyses:
         for name, events in (("success-rate", errors), ("error-rate", errors), ("latency-p95", slow)):
             count, at = _events(run, name), _measured_at(run, name)
@@ -166,7 +222,8 @@ def measured_outcomes(scenario: Scenario, observation: Observation) -> Check:
             exact = name != "latency-p95" or scenario.latency_ms > LATENCY_OBJECTIVE_MS
             if count > bounds.high or (exact and count < bounds.low):
                 problems.append(evidence[-1])
-    return _measured("measured outcomes", problems, evidence, "the measured errors and slow answers agree with the clients'")
+                blind = blind and count < bounds.low
+    return _measured(blind, "measured outcomes", problems, evidence, "measured errors and slow answers agree with the clients'")
 
 
 def _events(run: StepAnalysis, name: str) -> float | None:
@@ -182,10 +239,14 @@ def _measured_at(run: StepAnalysis, name: str) -> float | None:
     return metric.measured_at if metric else None
 
 
-def _measured(name: str, problems: list[str], evidence: list[str], expected: str) -> Check:
+def _may_be_blind(scenario: Scenario) -> bool:
+    return scenario.fault.effect in BEYOND_THE_APP
+
+
+def _measured(blind: bool, name: str, problems: list[str], evidence: list[str], expected: str) -> Check:
     return Check(
         name=name,
-        kind=Kind.EXPERIMENT,
+        kind=Kind.DECISION if blind else Kind.EXPERIMENT,
         passed=not problems if evidence else None,
         expected=expected,
         actual="; ".join(problems) or (f"{len(evidence)} measurements agree" if evidence else "nothing was measured"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from harness.observation import Observation, abort_time, failed_requests, time_to_safe, weight_steps
 from harness.observation.measure import candidate_version
 from harness.scenario import Decision, Scenario
-from harness.verdict.decision import BY_ANALYSIS, decision_taken
+from harness.verdict.decision import BY_ANALYSIS, BY_DEADLINE, decision_taken
 from harness.verdict.experiment import count_failures, injected
 from harness.verdict.model import Check, Kind, Taken
 
@@ -33,12 +33,13 @@ def rollout_phase(scenario: Scenario, observation: Observation) -> Check:
         expected = "Healthy, no message"
         passed = final is not None and final.phase == "Healthy" and not final.message and not final.abort
     else:
-        expected = f"Degraded, RolloutAborted: ... {BY_ANALYSIS}: ..."
+        reason = BY_DEADLINE if scenario.decided_by_deadline else BY_ANALYSIS
+        expected = f"Degraded, RolloutAborted: ... {reason} ..."
         passed = (
             final is not None
             and final.phase == "Degraded"
             and final.message.startswith("RolloutAborted")
-            and BY_ANALYSIS in final.message
+            and reason in final.message
         )
     if final is None:
         return decision_check("rollout phase", None, expected, "never seen")
@@ -66,13 +67,14 @@ def weight_at_steps(scenario: Scenario, observation: Observation) -> tuple[Check
 
 def weight_sequence(scenario: Scenario, observation: Observation) -> Check:
     """The canary's weights from beginning to end: up all steps and to 100 before the reset, or one step and back."""
-    wanted = (*scenario.steps, 100, 0) if scenario.expect is Decision.PROMOTE else (scenario.steps[0], 0)
+    back = () if scenario.decided_by_deadline else (scenario.steps[0], 0)
+    wanted = (*scenario.steps, 100, 0) if scenario.expect is Decision.PROMOTE else back
     seen = tuple(change.canary for change in weight_steps(observation))
-    return decision_check("weight sequence", seen == wanted, _arrows(wanted), _arrows(seen) if seen else "no change")
+    return decision_check("weight sequence", seen == wanted, _arrows(wanted), _arrows(seen))
 
 
 def _arrows(weights: tuple[int, ...]) -> str:
-    return " -> ".join(f"{weight} %" for weight in weights)
+    return " -> ".join(f"{weight} %" for weight in weights) or "no change"
 
 
 def final_weights(_: Scenario, observation: Observation) -> Check:

@@ -13,7 +13,8 @@ IO = {
     "kubernetes", "psutil", "click", "flask", "gunicorn", "time",
 }
 PURE = [
-    "harness/scenario.py", "harness/observation", "harness/verdict", "harness/report", "harness/supervisor/plan.py",
+    "harness/scenario.py", "harness/faults.py", "harness/observation", "harness/verdict", "harness/report",
+    "harness/supervisor/plan.py",
     "harness/supervisor/component.py", "harness/platforms/local/components", "harness/platforms/local/node/plan.py",
     "webapp/faults.py",
 ]

@@ -1,0 +1,207 @@
+"""Faults that show elsewhere than in the app's answers: a good release of each passes, and each check is seen failing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import verdict_world as w
+from verdict_mutations import linger, set_value, to_stable
+
+from harness.observation import PodFacts, pod_facts, weight_steps
+from harness.scenario import Scenario, failure
+from harness.verdict import Outcome, Verdict, judge
+
+DEADLINE = 'RolloutAborted: Rollout aborted update to revision 2: ReplicaSet "webapp-7b64c5d9f8" has timed out progressing.'
+
+
+def scenario(kind: str) -> Scenario:
+    return failure(fault=kind, window_seconds=w.WINDOW, rps=w.RPS)
+
+
+def by_gateway(world: w.World, status: int) -> None:
+    """What the app answered with an error, the gateway now answers in its stead."""
+    for record in world.records:
+        if record["status"] == 500:
+            record.update(status=status, version=None, pod=None, error=f"HTTP {status}")
+
+
+def never_answered(kind: str) -> w.World:
+    made = scenario(kind)
+    world = w.good_rollback(made)
+    (status,) = made.fault.gateway_statuses
+    by_gateway(world, status)
+    world.facts["gateway_statuses"] = made.fault.gateway_statuses
+    return world
+
+
+def outage(kind: str) -> w.World:
+    """The candidate goes away for two seconds in the middle of its step, and the controller takes the weight back meanwhile."""
+    world = w.good_rollback(scenario(kind))
+    by_gateway(world, 503)
+    gone = world.services[1][0] + 8
+    world.services[2:2] = [(gone, w.virtual_service(0, 3)), (gone + 2, w.virtual_service(10, 4))]
+    for record in world.records:
+        if gone + w.GATEWAY_LAG <= record["started"] < gone + 2 + w.GATEWAY_LAG and record["version"] != "v1.0":
+            to_stable(record)
+    # Prometheus then counted fewer of them.
+    measured = world.services[1][0] + 1 + w.WINDOW
+    seen = [r for r in world.records if r["version"] != "v1.0" and measured - w.WINDOW <= r["at"] < measured]
+    bad = sum(r["status"] == 503 for r in seen) / len(seen)
+    for name, value in {"requests": len(seen), "success-rate": 1 - bad, "error-rate": bad}.items():
+        set_value(world, name, f"[{value:g}]")
+    came_back = PodFacts(ran=True, ever_ready=True, restarts=1)
+    world.facts |= {"gateway_statuses": frozenset({503, 504}), "interrupted": True, "candidate_pods": came_back}
+    return world
+
+
+def never_ready() -> w.World:
+    made = scenario("slow-start")
+    world = w.begin(made)
+    aborted = w.START + made.progress_deadline_seconds + 0.7
+    world.rollouts.append((aborted + 0.1, w.rollout(phase="Degraded", message=DEADLINE, step=0, weight=0, aborted=aborted)))
+    world.end = aborted + 8
+    w.send(world, w.START - 10, world.end, 0)
+    world.facts["candidate_pods"] = PodFacts(ran=True)
+    return w.finish(world, "v1.0")
+
+
+def leak() -> w.World:
+    world = w.good_promote(scenario("memory"))
+    world.facts["faults_injected"] = {"memory": 412.0}
+    return world
+
+
+WORLDS: dict[str, Callable[[], w.World]] = {
+    "hang": lambda: never_answered("hang"),
+    "reset": lambda: never_answered("reset"),
+    "crash": lambda: outage("crash"),
+    "readiness": lambda: outage("readiness"),
+    "slow-start": never_ready,
+    "memory": leak,
+}
+
+
+def verdict_on(world: w.World) -> Verdict:
+    return judge(world.scenario, world.observation())
+
+
+@pytest.mark.parametrize("kind", WORLDS)
+def test_the_right_decision_for_each_fault_passes(kind: str) -> None:
+    verdict = verdict_on(WORLDS[kind]())
+    assert [(check.name, check.actual) for check in verdict.failures] == []
+    assert verdict.outcome is Outcome.EXPECTED
+
+
+def stray(world: w.World, status: int, count: int = 1) -> None:
+    """Some of the stable version's answers come from the gateway instead, during the first step."""
+    chosen = [r for r in world.records if r["started"] > w.START + 6 and r["version"] == "v1.0"][:count]
+    for record in chosen:
+        record.update(status=status, version=None, pod=None, error=f"HTTP {status}")
+
+
+def message(world: w.World, text: str) -> None:
+    world.rollouts[-1][1]["status"]["message"] = text
+
+
+def early(world: w.World) -> None:
+    at = w.START + 5
+    world.rollouts[-1][1]["status"]["abortedAt"] = w.stamp(at)
+    world.rollouts[-1] = (at + 0.1, world.rollouts[-1][1])
+
+
+def pods(world: w.World, facts: PodFacts) -> None:
+    world.facts["candidate_pods"] = facts
+
+
+def stray_late(world: w.World) -> None:
+    world.records[-5].update(status=503, version=None, pod=None, error="HTTP 503")
+
+
+def sent_there(world: w.World) -> None:
+    at = w.START + 5
+    world.services += [(at, w.virtual_service(10, 2)), (at + 2, w.virtual_service(0, 3))]
+
+
+def unharmed(world: w.World) -> None:
+    """No user ever met the fault."""
+    for record in world.records:
+        if not record["pod"]:
+            to_stable(record)
+
+
+CASES: list[tuple[str, str, str, int, Callable[[w.World], Any]]] = [
+    ("hang", "far more failures than were injected", "injected faults", 3, lambda x: stray(x, 504, 30)),
+    ("hang", "a failure of another kind", "user requests", 1, lambda x: stray(x, 503)),
+    ("hang", "the app's own errors are not this fault", "user requests", 1, lambda x: x.records[-900].update(status=500)),
+    ("hang", "the fault never reached anybody", "measured outcomes", 3, unharmed),
+    ("reset", "users still fail long after", "time to safe", 1, stray_late),
+    ("reset", "the candidate lingers", "time to safe", 1, lambda x: linger(x, 7)),
+    ("crash", "nothing ever crashed", "fault at work", 3, lambda x: pods(x, PodFacts(ran=True, ever_ready=True))),
+    ("crash", "no user met it", "injected faults", 3, unharmed),
+    ("crash", "an interruption where none was due", "weight sequence", 1, lambda x: x.facts.update(interrupted=False)),
+    ("slow-start", "aborted by hand", "decided by the gate", 3, lambda x: message(x, "RolloutAborted: Rollout aborted update")),
+    ("slow-start", "another reason in the end", "rollout phase", 3, lambda x: message(x, w.ABORTED)),
+    ("slow-start", "before its time", "decided by the gate", 3, early),
+    ("slow-start", "it was ready", "fault at work", 3, lambda x: pods(x, PodFacts(ran=True, ever_ready=True))),
+    ("slow-start", "it never ran", "fault at work", 3, lambda x: pods(x, PodFacts())),
+    ("slow-start", "users were sent there", "weight sequence", 1, sent_there),
+    ("memory", "nothing leaked", "fault at work", 3, lambda x: x.facts.update(faults_injected={"memory": 0.0})),
+    ("memory", "nobody knows", "fault at work", 3, lambda x: x.facts.update(faults_injected={})),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "what", "check", "code", "mutate"), CASES, ids=[f"{kind}: {what}" for kind, what, *_ in CASES])
+def test_one_change_fails_its_check(kind: str, what: str, check: str, code: int, mutate: Callable[[w.World], Any]) -> None:
+    world = WORLDS[kind]()
+    mutate(world)
+    verdict = verdict_on(world)
+    failures = {each.name: each.actual for each in verdict.failures}
+    assert check in failures
+    assert verdict.exit_code == code, failures
+
+
+def test_a_gate_that_promotes_what_it_cannot_see_is_another_decision() -> None:
+    world = w.good_promote(scenario("reset"), error_every=20)
+    by_gateway(world, 503)
+    world.facts["gateway_statuses"] = world.scenario.fault.gateway_statuses
+    for run in range(3):
+        for name, value in (("success-rate", "[1]"), ("error-rate", "[0]")):
+            set_value(world, name, value, run)
+    verdict = verdict_on(world)
+    assert verdict.exit_code == 1, verdict.failures
+    assert {"decision", "measured outcomes"} <= {check.name for check in verdict.failures}
+
+
+def test_interruptions_are_no_steps() -> None:
+    observation = outage("crash").observation()
+    assert [change.canary for change in weight_steps(observation)] == [10, 0]
+
+
+def pod(*, ready: bool, restarts: int = 0, deleted: bool = False, pod_hash: str = "abc") -> dict[str, Any]:
+    return {
+        "metadata": {
+            "uid": "1", "labels": {"rollouts-pod-template-hash": pod_hash}, **({"deletionTimestamp": "now"} if deleted else {}),
+        },
+        "status": {
+            "conditions": [{"type": "Ready", "status": str(ready)}],
+            "containerStatuses": [{"restartCount": restarts, "state": {"running": {"startedAt": "now"}}}],
+        },
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("history", "facts"),
+    [
+        ([], PodFacts()),
+        ([pod(ready=True, pod_hash="other")], PodFacts()),
+        ([pod(ready=False)], PodFacts(ran=True)),
+        ([pod(ready=False), pod(ready=True)], PodFacts(ran=True, ever_ready=True)),
+        ([pod(ready=True), pod(ready=False, restarts=1), pod(ready=True, restarts=1)],
+         PodFacts(ran=True, ever_ready=True, restarts=1, readiness_losses=1)),
+        ([pod(ready=True), pod(ready=False, deleted=True)], PodFacts(ran=True, ever_ready=True)),
+    ],
+)  # fmt: skip
+def test_pod_facts(history: list[dict[str, Any]], facts: PodFacts) -> None:
+    assert pod_facts(history, "abc") == facts
