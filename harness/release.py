@@ -39,15 +39,19 @@ class Chart:
     user_values: Mapping[str, Any]
     """What the user set by --set: it wins, so that a gate can be tested with thresholds of the user's own."""
 
-    def apply(self, image: BuiltImage, *, trial: str) -> None:
-        """Install or upgrade to this image. A pod annotation of its own keeps a release from being taken for an old one."""
+    def apply(self, image: BuiltImage, *, trial: str, force_conflicts: bool = False) -> None:
+        """Install or upgrade to this image. A pod annotation of its own keeps a release from being taken for an old one.
+
+        `force_conflicts` takes over fields beside those that the rollouts controller has written.
+        """
         values = {
             **self.values,
             "image": {"repository": image.repository, "tag": image.tag, "digest": image.digest},
             "podAnnotations": {TRIAL_ANNOTATION: trial},
         }
         self.helm.install_or_upgrade(
-            RELEASE, self.namespace, self.path, values_files=self.values_files, set_values=merged(values, self.user_values)
+            RELEASE, self.namespace, self.path, values_files=self.values_files, set_values=merged(values, self.user_values),
+            force_conflicts=force_conflicts,
         )
 
     def remove(self) -> None:
