@@ -3,33 +3,55 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
-from flask import Flask
+from flask import Flask, Response
 from werkzeug.exceptions import HTTPException
 
 from webapp import settings as settings_module
-from webapp.faults import FaultInjector
+from webapp.admin import fault_routes
+from webapp.effects import crash
+from webapp.fault_control import FaultControl
 from webapp.metrics import Metrics
 from webapp.middleware import Instrumentation
-from webapp.routes import control_routes, on_http_error, remember_route, route_template, user_routes
+from webapp.problems import on_http_error
+from webapp.routes import control_routes, remember_route, route_template, user_routes
 from webapp.tracing import Tracing
 
 MAX_BODY_BYTES = 64 * 1024
+FAULTS = "webapp.faults"
+"""The key of the FaultControl among the application's extensions."""
 
 
-def create_app(environ: Mapping[str, str] | None = None) -> Flask:
-    """The application for `environ`, the process environment by default; raises SettingsError when it cannot be used."""
+class _App(Flask):
+    def make_default_options_response(self) -> Response:
+        """The answer to OPTIONS on any route: Allow, and no content rather than an empty page of HTML."""
+        answer = super().make_default_options_response()
+        answer.status_code = 204
+        del answer.headers["Content-Type"]
+        return answer
+
+
+def create_app(environ: Mapping[str, str] | None = None, *, end: Callable[[str], object] = crash) -> Flask:
+    """The application for `environ`, the process environment by default; raises SettingsError when it cannot be used.
+
+    `end` is what ends the process when a crash is injected.
+    """
     settings = settings_module.from_environ(os.environ if environ is None else environ)
     metrics = Metrics(settings)
-    control = control_routes(settings, metrics)
-    app = Flask("webapp", static_folder=None)
-    app.config.update(MAX_CONTENT_LENGTH=MAX_BODY_BYTES, PROVIDE_AUTOMATIC_OPTIONS=False)
+    faults = FaultControl(settings.faults, metrics, end=end)
+    control, admin = control_routes(settings, faults, metrics), fault_routes(settings, faults)
+    app = _App("webapp", static_folder=None)
+    app.extensions[FAULTS] = faults
+    app.config.update(MAX_CONTENT_LENGTH=MAX_BODY_BYTES)
+    app.url_map.merge_slashes = False  # two slashes are another path, and no reason for a redirect
     app.register_error_handler(HTTPException, on_http_error)
     app.before_request(remember_route)
     app.register_blueprint(control)
-    app.register_blueprint(user_routes(settings, FaultInjector(settings.faults), metrics))
-    paths = {route_template(rule.rule) for rule in app.url_map.iter_rules() if rule.endpoint.startswith(f"{control.name}.")}
+    app.register_blueprint(admin)
+    app.register_blueprint(user_routes(settings, faults))
+    unmeasured = (f"{control.name}.", f"{admin.name}.")
+    paths = {route_template(rule.rule) for rule in app.url_map.iter_rules() if rule.endpoint.startswith(unmeasured)}
     app.wsgi_app = Instrumentation(  # type: ignore[method-assign]  # the documented way to wrap a Flask application
         app.wsgi_app, settings=settings, metrics=metrics, tracing=Tracing(settings), control_paths=frozenset(paths)
     )

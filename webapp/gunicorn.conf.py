@@ -1,11 +1,22 @@
 # ruff: noqa: N999  (the name that gunicorn itself looks for)
 """How gunicorn runs the application: one worker process, so that one registry sees every request, and many threads."""
 
+import logging
 import os
+import signal
 import sys
+import time
 from pathlib import Path
+from typing import Any
 
+from gunicorn import util
+from gunicorn.errors import HaltServer
+
+from webapp.app import FAULTS
+from webapp.effects import crash_exit_code
+from webapp.fault_reader import plan_to_json
 from webapp.logs import log_config
+from webapp.problems import wire_writer
 from webapp.settings import SettingsError, from_environ
 
 try:
@@ -16,7 +27,7 @@ except SettingsError as error:
 
 wsgi_app = "webapp.app:create_app()"
 bind = _settings.bind
-worker_class = "gthread"
+worker_class = "webapp.worker.Worker"
 workers = 1
 threads = 64  # an injected delay holds a thread, so there must be more of them than slow requests in flight
 preload_app = True  # the port opens when the application is there, and the two processes share its memory
@@ -30,11 +41,45 @@ accesslog = None
 logconfig_dict = log_config(_settings.log_level)
 
 
-def when_ready(_server: object) -> None:
-    """Say that the port is open, and what will be served on it."""
-    import logging  # noqa: PLC0415
+util.write_error = wire_writer(_settings.identity)
 
+
+def on_starting(server: Any) -> None:
+    """Open the port late, when a slow start is asked for."""
+    seconds = _settings.faults.slow_start_seconds
+    if seconds <= 0:
+        return
+    logging.getLogger("webapp").warning("slow start", extra={"fault": "slow_start", "seconds": seconds})
+    server.app.wsgi().extensions[FAULTS].count_slow_start()
+    # gunicorn's own handlers are not there yet, and the first process of a container has no default ones.
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    time.sleep(seconds)
+    signal.signal(signal.SIGTERM, before)
+
+
+def when_ready(_server: Any) -> None:
+    """Say that the port is open, and what will be served on it."""
     logging.getLogger("webapp").info(
         "ready",
-        extra={"version": _settings.version, "revision": _settings.revision, "bind": bind, "faults": str(_settings.faults)},
+        extra={
+            "version": _settings.version,
+            "revision": _settings.revision,
+            "bind": bind,
+            "faults": plan_to_json(_settings.faults),
+        },
     )
+
+
+def post_worker_init(worker: Any) -> None:
+    """The clocks of the faults run from when requests can come."""
+    worker.wsgi.extensions[FAULTS].start()
+
+
+def child_exit(server: Any, _worker: Any) -> None:
+    """End with the only worker, unless a stop or a reload has ended it.
+
+    gunicorn would start another one in silence. Whoever runs the container is to see that it died: with the exit code of an
+    injected crash, or else with 1.
+    """
+    if server.LISTENERS and not server.WORKERS:
+        raise HaltServer("the worker has ended", crash_exit_code())

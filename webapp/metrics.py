@@ -20,7 +20,7 @@ KNOWN_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "O
 OTHER_METHOD = "_OTHER"
 OTHER_ROUTE = "other"
 OTHER_STATUS = "other"
-FAULT_KINDS = ("error", "latency")
+FAULT_KINDS = ("error", "latency", "hang", "reset", "slow_start", "crash", "memory", "readiness")
 _KNOWN_STATUS = frozenset(str(status.value) for status in HTTPStatus)
 
 

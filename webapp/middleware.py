@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 # Keys in the WSGI environment by which the inner layers tell this one what happened.
 ROUTE_KEY = "webapp.route"
 FAULT_KEY = "webapp.fault"
+# Of these faults a client gets no answer, so there is none to be timed and counted as one.
+UNANSWERED = frozenset({"hang", "reset", "crash"})
 
 
 class Instrumentation:
@@ -55,7 +57,10 @@ class Instrumentation:
                 seconds = time.perf_counter() - started
                 method, route, status = str(environ["REQUEST_METHOD"]), environ.get(ROUTE_KEY), seen["status"]
                 finish_span(span, method=method, route=route, status=status)
-                self._metrics.observe_request(method=method, route=route, status=status, seconds=seconds, trace=exemplar(span))
+                if environ.get(FAULT_KEY) not in UNANSWERED:
+                    self._metrics.observe_request(
+                        method=method, route=route, status=status, seconds=seconds, trace=exemplar(span)
+                    )
                 _log_request(environ, route=route, status=status, seconds=seconds)
 
 

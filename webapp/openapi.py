@@ -1,60 +1,136 @@
-"""The OpenAPI description of the endpoints; a test holds it against the routes."""
+"""The OpenAPI description of the endpoints; tests hold it against the routes and against real answers."""
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import Any
 
-_JSON = {"application/json": {"schema": {"type": "object"}}}
-_PROBLEM = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
-_ERROR = {"description": "An error, or an injected fault", "content": _PROBLEM}
+from webapp.fault_schema import plan_schema
+
+# Registered codes only, and none of the 1xx: each code is a label value, and a caller must not be able to make up new ones.
+ANSWERABLE = frozenset(status.value for status in HTTPStatus if status.value >= 200)
+BODILESS = frozenset({204, 205, 304})
+MAX_DELAY_SECONDS = 10.0
+_STRING = {"type": "string"}
+_NAME_OR_NULL = {"type": ["string", "null"]}
+_SUMMARY = "A service with exact, seeded, measured faults."
+_ABOUT = "HEAD is answered wherever GET is, and OPTIONS (with Allow) everywhere. Every answer says who gave it in X-App-Version."
+
+_Responses = dict[str, dict[str, Any]]
 
 
-def _operation(summary: str, *, user: bool, content: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
-    responses = {"200": {"description": "OK", "content": content or _JSON}, "default": _ERROR}
-    return {"summary": summary, "tags": ["user" if user else "control"], "responses": responses, **more}
+def _schema(**properties: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "object", "required": list(properties), "additionalProperties": False, "properties": properties}
+
+
+def _response(description: str, **content: dict[str, Any]) -> dict[str, Any]:
+    """A response whose `content` gives the schema of each media type (with `_` for `/` and `__` for `+`)."""
+    types = {name.replace("__", "+").replace("_", "/"): {"schema": schema} for name, schema in content.items()}
+    headers = {
+        "X-App-Version": {"required": True, "schema": _STRING, "description": "The version that answered."},
+        "X-Pod-Name": {"schema": _STRING, "description": "The pod that answered, if it knows its name."},
+    }
+    return {"description": description, "headers": headers, **({"content": types} if types else {})}
+
+
+def _json(schema: dict[str, Any], description: str = "OK") -> dict[str, Any]:
+    return _response(description, application_json=schema)
+
+
+def _problem(description: str, **content: dict[str, Any]) -> dict[str, Any]:
+    return _response(description, application_problem__json={"$ref": "#/components/schemas/Problem"}, **content)
+
+
+def _user(summary: str, answers: _Responses, **more: Any) -> dict[str, Any]:
+    faults = {
+        "4XX": _problem("What was asked for cannot be had, or an injected fault"),
+        "5XX": _problem("A failure, or an injected fault"),
+    }
+    return {"summary": summary, "tags": ["user"], "responses": faults | answers, **more}
+
+
+def _control(summary: str, answers: _Responses, **more: Any) -> dict[str, Any]:
+    return {"summary": summary, "tags": ["control"], "responses": answers, **more}
 
 
 def _parameter(name: str, schema: dict[str, Any]) -> list[dict[str, Any]]:
     return [{"name": name, "in": "path", "required": True, "schema": schema}]
 
 
+def _user_paths() -> dict[str, Any]:
+    hello = _schema(service=_STRING, version=_STRING, pod=_NAME_OR_NULL)
+    headers = _schema(headers={"type": "object", "additionalProperties": _STRING})
+    code = {"type": "integer", "enum": sorted(ANSWERABLE)}
+    echoed = _schema(status=code)
+    echo: _Responses = {
+        "2XX": _json(echoed),
+        "3XX": _json(echoed, "As asked for"),
+        "4XX": _problem("As asked for, not a registered code, or an injected fault", application_json=echoed),
+        "5XX": _problem("As asked for, or an injected fault", application_json=echoed),
+        **{str(bare): _response("As asked for; no content") for bare in sorted(BODILESS)},
+    }
+    delay = {"type": "number", "minimum": 0, "maximum": MAX_DELAY_SECONDS}
+    return {
+        "/": {"get": _user("Say hello", {"200": _json(hello)})},
+        "/headers": {"get": _user("Echo the request's headers", {"200": _json(headers)})},
+        "/status/{code}": {"get": _user("Answer with a registered status code", echo, parameters=_parameter("code", code))},
+        "/delay/{seconds}": {
+            "get": _user("Answer after a delay", {"200": _json(_schema(delay=delay))}, parameters=_parameter("seconds", delay))
+        },
+    }
+
+
+def _control_paths() -> dict[str, Any]:
+    ready, not_ready = _schema(status={"const": "ready"}), _schema(status={"const": "not ready"})
+    version = _schema(version=_STRING, revision=_STRING, pod=_NAME_OR_NULL)
+    exposition = {"200": _response("OK", text_plain=_STRING, **{"application_openmetrics-text": _STRING})}
+    readiness = {"200": _json(ready), "503": _json(not_ready, "Not ready")}
+    return {
+        "/version": {"get": _control("Say which version serves", {"200": _json(version)})},
+        "/healthz": {"get": _control("Liveness", {"200": _json(_schema(status={"const": "ok"}))})},
+        "/readyz": {"get": _control("Readiness", readiness)},
+        "/readyz/enable": {"post": _control("Report ready from now on", {"200": _json(ready)})},
+        "/readyz/disable": {"post": _control("Report not ready from now on", {"200": _json(not_ready)})},
+        "/metrics": {"get": _control("Prometheus or OpenMetrics exposition, as Accept asks", exposition)},
+        "/openapi.json": {"get": _control("This document", {"200": _json({"type": "object"})})},
+        "/faults": _fault_operations(),
+    }
+
+
+def _fault_operations() -> dict[str, Any]:
+    answers: _Responses = {
+        "200": _json({"$ref": "#/components/schemas/PlanInForce"}, "The plan that is now in force"),
+        "403": _problem("FAULT_ADMIN=true is not in the environment"),
+    }
+    refusals: _Responses = {
+        "400": _problem("The body is not JSON"),
+        "413": _problem("The body is longer than 64 KiB"),
+        "415": _problem("The body is not sent as application/json"),
+        "422": _problem("The body is no plan that can be had; the detail names each problem"),
+    }
+    body = {"required": True, "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Plan"}}}}
+    return {
+        "get": _control("The fault plan in force", answers),
+        "put": _control("Replace the whole plan; what is not named gets its default", answers | refusals, requestBody=body),
+        "delete": _control("Remove all faults, also those of the environment", answers),
+    }
+
+
 def document(version: str) -> dict[str, Any]:
     """The description, as of the running version."""
-    code = _parameter("code", {"type": "integer", "minimum": 200, "maximum": 599})
-    seconds = _parameter("seconds", {"type": "number", "minimum": 0, "maximum": 10})
-    text = {"text/plain": {"schema": {"type": "string"}}, "application/openmetrics-text": {"schema": {"type": "string"}}}
     return {
         "openapi": "3.1.0",
-        "info": {"title": "webapp", "version": version, "summary": "A service with exact, seeded, measured faults."},
+        "info": {"title": "webapp", "version": version, "summary": _SUMMARY, "description": _ABOUT},
         "tags": [
             {"name": "user", "description": "Measured as user traffic; injected faults may touch it."},
             {"name": "control", "description": "Never faulted, never counted as user traffic."},
         ],
-        "paths": {
-            "/": {"get": _operation("Say hello", user=True)},
-            "/headers": {"get": _operation("Echo the request's headers", user=True)},
-            "/status/{code}": {"get": _operation("Answer with a registered status code", user=True, parameters=code)},
-            "/delay/{seconds}": {"get": _operation("Answer after a delay", user=True, parameters=seconds)},
-            "/version": {"get": _operation("Say which version serves", user=False)},
-            "/healthz": {"get": _operation("Liveness", user=False)},
-            "/readyz": {"get": _operation("Readiness: 200 or 503", user=False)},
-            "/readyz/enable": {"post": _operation("Report ready from now on", user=False)},
-            "/readyz/disable": {"post": _operation("Report not ready from now on", user=False)},
-            "/metrics": {"get": _operation("Prometheus or OpenMetrics exposition", user=False, content=text)},
-            "/openapi.json": {"get": _operation("This document", user=False)},
-        },
+        "paths": _user_paths() | _control_paths(),
         "components": {
             "schemas": {
-                "Problem": {
-                    "type": "object",
-                    "required": ["type", "title", "status", "detail"],
-                    "properties": {
-                        "type": {"type": "string"},
-                        "title": {"type": "string"},
-                        "status": {"type": "integer"},
-                        "detail": {"type": "string"},
-                    },
-                }
+                "Plan": plan_schema(),
+                "PlanInForce": plan_schema(at_run_time=False),
+                "Problem": _schema(type=_STRING, title=_STRING, status={"type": "integer"}, detail=_STRING),
             }
         },
     }

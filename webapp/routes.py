@@ -2,48 +2,27 @@
 
 from __future__ import annotations
 
-import math
 import re
 import threading
 import time
-from http import HTTPStatus
 
 from flask import Blueprint, Response, jsonify, request
-from werkzeug.exceptions import BadRequest, HTTPException, NotFound
+from werkzeug.exceptions import BadRequest, NotFound
 
-from webapp.faults import Fault, FaultInjector
+from webapp.fault_control import FaultControl
+from webapp.fault_schema import Field
 from webapp.metrics import Metrics
-from webapp.middleware import FAULT_KEY, ROUTE_KEY
-from webapp.openapi import document
+from webapp.middleware import ROUTE_KEY
+from webapp.openapi import ANSWERABLE, BODILESS, MAX_DELAY_SECONDS, document
 from webapp.settings import Settings
 
-MAX_DELAY_SECONDS = 10.0
-# Registered codes only, and none of the 1xx: each code is a label value, and a caller must not be able to make up new ones.
-ANSWERABLE = frozenset(status.value for status in HTTPStatus if status.value >= 200)
+_DELAY = Field(key="delay", about="", high=MAX_DELAY_SECONDS, unit="seconds")
 _PARAMETER = re.compile(r"<(?:[^:<>]+:)?([^<>]+)>")
 
 
 def route_template(rule: str) -> str:
     """A routing rule in the form that metrics, spans and OpenAPI use: `/status/<code>` becomes `/status/{code}`."""
     return _PARAMETER.sub(r"{\1}", rule)
-
-
-def problem(status: int, detail: str) -> Response:
-    """An error as RFC 9457 problem details."""
-    title = HTTPStatus(status).phrase if status in ANSWERABLE else "Error"
-    answer = jsonify(type="about:blank", title=title, status=status, detail=detail)
-    answer.status_code = status
-    answer.mimetype = "application/problem+json"
-    return answer
-
-
-def on_http_error(error: HTTPException) -> Response:
-    """Turn Flask's error pages into problem details, keeping headers such as Allow."""
-    answer = problem(error.code or 500, error.description or "")
-    for key, value in error.get_headers():
-        if key.lower() not in {"content-type", "content-length"}:
-            answer.headers.add(key, value)
-    return answer
 
 
 def remember_route() -> None:
@@ -54,32 +33,17 @@ def remember_route() -> None:
 
 def parse_delay(text: str) -> float:
     """A number of seconds that a caller may ask for; raises BadRequest for anything else."""
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = math.nan
-    if not 0 <= seconds <= MAX_DELAY_SECONDS:
-        raise BadRequest(f"the delay must be a number of seconds from 0 to {MAX_DELAY_SECONDS:g}")
+    seconds = _DELAY.from_text(text)
+    if not isinstance(seconds, float) or not _DELAY.accepts(seconds):
+        raise BadRequest(f"the delay {_DELAY.rule}")
     return seconds
 
 
-def inject(fault: Fault, metrics: Metrics) -> Response | None:
-    """Carry a fault out, and count it: sleep first, then answer in the route's stead, or not."""
-    if fault.delay_seconds > 0:
-        metrics.count_fault("latency")
-        time.sleep(fault.delay_seconds)
-    if fault.status_code is None:
-        return None
-    metrics.count_fault("error")
-    request.environ[FAULT_KEY] = "error"
-    return problem(fault.status_code, "injected fault")
-
-
-def user_routes(settings: Settings, faults: FaultInjector, metrics: Metrics) -> Blueprint:
+def user_routes(settings: Settings, faults: FaultControl) -> Blueprint:
     """The user traffic. Every matched request takes its turn at the fault injector before it is answered."""
     user = Blueprint("user", __name__)
 
-    user.before_request(lambda: inject(faults.next(), metrics))
+    user.before_request(lambda: faults.inject(request, request.environ[ROUTE_KEY]))
 
     @user.get("/")
     def index() -> Response:
@@ -93,7 +57,7 @@ def user_routes(settings: Settings, faults: FaultInjector, metrics: Metrics) -> 
     def answer_status(code: str) -> Response:
         if not re.fullmatch(r"[0-9]{3}", code, re.ASCII) or int(code) not in ANSWERABLE:
             raise NotFound("not a registered final HTTP status code")
-        answer = jsonify(status=int(code))
+        answer = Response() if int(code) in BODILESS else jsonify(status=int(code))
         answer.status_code = int(code)
         return answer
 
@@ -106,22 +70,20 @@ def user_routes(settings: Settings, faults: FaultInjector, metrics: Metrics) -> 
     return user
 
 
-def control_routes(settings: Settings, metrics: Metrics) -> Blueprint:
+def control_routes(settings: Settings, faults: FaultControl, metrics: Metrics) -> Blueprint:
     """What tells about the process or steers it; `/version` is here so that asking who serves is never falsified."""
     control = Blueprint("control", __name__)
     ready = threading.Event()
     ready.set()
 
-    def readiness() -> tuple[Response, int]:
-        return (jsonify(status="ready"), 200) if ready.is_set() else (jsonify(status="not ready"), 503)
+    @control.get("/readyz")
+    def readyz() -> tuple[Response, int]:
+        is_ready = ready.is_set() and not faults.is_flapped()
+        return (jsonify(status="ready"), 200) if is_ready else (jsonify(status="not ready"), 503)
 
     @control.get("/healthz")
     def healthz() -> Response:
         return jsonify(status="ok")
-
-    @control.get("/readyz")
-    def readyz() -> tuple[Response, int]:
-        return readiness()
 
     @control.post("/readyz/enable")
     def enable() -> Response:

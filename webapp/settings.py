@@ -6,18 +6,16 @@ Every problem of the environment is reported together, in one line, before anyth
 from __future__ import annotations
 
 import ipaddress
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 from webapp import __version__
-from webapp.faults import FaultPlan, LatencyQuantiles
+from webapp.fault_reader import PlanError, plan_from_environ
+from webapp.faults import FaultPlan
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
-MAX_LATENCY_MS = 60_000.0
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _INTEGER = re.compile(r"[+-]?\d{1,18}", re.ASCII)
 # These end up in response headers and metric labels, so neither spaces nor control characters may get in.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,127}", re.ASCII)
@@ -30,7 +28,7 @@ class SettingsError(ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What the environment asked for. `faults` holds the FAULT_* variables, with latencies in milliseconds."""
+    """What the environment asked for. `faults` holds the FAULT_* variables; `fault_admin` is whether /faults may be used."""
 
     version: str = __version__
     revision: str = "unknown"
@@ -41,12 +39,18 @@ class Settings:
     service_name: str = "webapp"
     otlp_endpoint: str = ""
     faults: FaultPlan = field(default_factory=FaultPlan)
+    fault_admin: bool = False
 
     @property
     def bind(self) -> str:
         """The address and port in the form a server takes, with brackets around an IPv6 address."""
         host = f"[{self.bind_address}]" if ":" in self.bind_address else self.bind_address
         return f"{host}:{self.port}"
+
+    @property
+    def identity(self) -> list[tuple[str, str]]:
+        """The headers that say who answered, for every answer."""
+        return [("X-App-Version", self.version), *([("X-Pod-Name", self.pod_name)] if self.pod_name else [])]
 
 
 class _Reader:
@@ -62,16 +66,6 @@ class _Reader:
     def reject(self, name: str, rule: str, default: _T) -> _T:
         self.problems.append(f"{name}={self._environ.get(name, '')!r}: {rule}")
         return default
-
-    def number(self, name: str, *, default: float, high: float, unit: str) -> float:
-        text = self.raw(name)
-        if not text:
-            return default
-        # float() alone would also take "nan", "inf", "1_0" and digits of other scripts.
-        value = float(text) if _NUMBER.fullmatch(text) else math.nan
-        if not 0 <= value <= high:
-            return self.reject(name, f"must be a number from 0 to {high:g} ({unit})", default)
-        return value
 
     def integer(self, name: str, *, default: _T, low: int, high: int) -> int | _T:
         text = self.raw(name)
@@ -108,30 +102,12 @@ class _Reader:
         return next((text for text in map(self.raw, names) if text), "")
 
 
-def _fault_plan(read: _Reader) -> FaultPlan:
-    latency = read.number("FAULT_LATENCY_MS", default=0.0, high=MAX_LATENCY_MS, unit="milliseconds")
-    jitter = read.number("FAULT_LATENCY_JITTER_MS", default=0.0, high=MAX_LATENCY_MS, unit="milliseconds")
-    if jitter > latency:
-        # Clamping at zero instead would quietly shift the mean away from FAULT_LATENCY_MS.
-        read.reject("FAULT_LATENCY_JITTER_MS", f"must not exceed FAULT_LATENCY_MS ({latency:g})", None)
-    names = ("FAULT_LATENCY_P50_MS", "FAULT_LATENCY_P90_MS", "FAULT_LATENCY_P99_MS")
-    given = [name for name in names if read.raw(name)]
-    p50, p90, p99 = (read.number(name, default=0.0, high=MAX_LATENCY_MS, unit="milliseconds") for name in names)
-    quantiles = None
-    if given and latency > 0:
-        read.reject(given[0], "cannot be combined with FAULT_LATENCY_MS", None)
-    elif given and (len(given) < len(names) or not p50 <= p90 <= p99):
-        read.reject(given[0], "FAULT_LATENCY_P50_MS, _P90_MS and _P99_MS must be set together, in rising order", None)
-    elif given:
-        quantiles = LatencyQuantiles(p50_ms=p50, p90_ms=p90, p99_ms=p99)
-    return FaultPlan(
-        error_rate=read.number("FAULT_ERROR_RATE", default=0.0, high=100.0, unit="percent"),
-        status_code=read.integer("FAULT_STATUS_CODE", default=500, low=400, high=599),
-        latency_ms=latency,
-        jitter_ms=jitter,
-        quantiles=quantiles,
-        seed=read.integer("FAULT_SEED", default=None, low=-(2**53), high=2**53),
-    )
+def _fault_plan(read: _Reader, environ: Mapping[str, str]) -> FaultPlan:
+    try:
+        return plan_from_environ(environ)
+    except PlanError as error:
+        read.problems += error.problems
+        return FaultPlan()
 
 
 def from_environ(environ: Mapping[str, str]) -> Settings:
@@ -146,7 +122,8 @@ def from_environ(environ: Mapping[str, str]) -> Settings:
         log_level=read.choice("LOG_LEVEL", LOG_LEVELS, "info"),
         service_name=read.raw("OTEL_SERVICE_NAME") or "webapp",
         otlp_endpoint=read.endpoint("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"),
-        faults=_fault_plan(read),
+        faults=_fault_plan(read, environ),
+        fault_admin=read.choice("FAULT_ADMIN", ("true", "false"), "false") == "true",
     )
     if read.problems:
         raise SettingsError("; ".join(read.problems))

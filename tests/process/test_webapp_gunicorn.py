@@ -3,88 +3,16 @@
 import os
 import socket
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-import requests
-
-REPOSITORY_ROOT = Path(__file__).resolve().parents[2]
-COMMAND = [sys.executable, "-m", "gunicorn", "-c", "webapp/gunicorn.conf.py", "webapp.app:create_app()"]
-DEADLINE_SECONDS = 20.0
+from webapp_server import COMMAND, DEADLINE_SECONDS, REPOSITORY_ROOT, Start, free_port, running, wait_for
 
 
-@dataclass(frozen=True, kw_only=True)
-class Server:
-    process: subprocess.Popen[bytes]
-    url: str
-    log: Path
-
-    def get(self, path: str) -> requests.Response:
-        return requests.get(self.url + path, timeout=DEADLINE_SECONDS)
-
-
-Start = Callable[..., Server]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def wait_for(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, f"no {what} in {DEADLINE_SECONDS:g} s"
-        time.sleep(0.01)
-
-
-@contextmanager
-def running(log: Path, **environ: str) -> Iterator[Server]:
-    port = free_port()
-    env = {"PATH": os.environ["PATH"], "BIND_ADDRESS": "127.0.0.1", "PORT": str(port), **environ}
-    with (
-        log.open("wb") as output,
-        subprocess.Popen(COMMAND, cwd=REPOSITORY_ROOT, env=env, stdout=output, stderr=output) as process,
-    ):
-        server = Server(process=process, url=f"http://127.0.0.1:{port}", log=log)
-
-        def ready() -> bool:
-            assert process.poll() is None, f"exited early with {process.returncode}: {log.read_text()}"
-            try:
-                return server.get("/readyz").status_code == 200
-            except requests.ConnectionError:
-                return False
-
-        try:
-            wait_for(ready, "readiness")
-            yield server
-        finally:
-            process.terminate()
-            try:
-                process.wait(DEADLINE_SECONDS)
-            finally:
-                process.kill()
-
-
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[Start]:
-    with ExitStack() as stack:
-
-        def starter(**environ: str) -> Server:
-            return stack.enter_context(running(tmp_path / "webapp.log", **environ))
-
-        yield starter
-
-
-def test_it_serves_measures_and_says_who_it_is(start: Start) -> None:
-    server = start(APP_VERSION="v1.0", POD_NAME="webapp-1")
+def test_it_serves_measures_and_says_who_it_is(start_webapp: Start) -> None:
+    server = start_webapp(APP_VERSION="v1.0", POD_NAME="webapp-1")
     answer = server.get("/")
     assert (answer.status_code, answer.headers["X-App-Version"], answer.headers["X-Pod-Name"]) == (200, "v1.0", "webapp-1")
     metrics = server.get("/metrics").text
@@ -103,8 +31,8 @@ def test_the_faults_of_a_seed_are_the_same_in_every_process(tmp_path: Path) -> N
     assert set(seen[0]) == {200, 500}
 
 
-def test_slow_requests_do_not_queue(start: Start) -> None:
-    server = start(FAULT_LATENCY_MS="300")
+def test_slow_requests_do_not_queue(start_webapp: Start) -> None:
+    server = start_webapp(FAULT_LATENCY_MS="300")
     started = time.monotonic()
     with ThreadPoolExecutor(32) as pool:
         codes = list(pool.map(lambda _: server.get("/").status_code, range(32)))
@@ -115,8 +43,8 @@ def test_slow_requests_do_not_queue(start: Start) -> None:
     assert 'http_response_status_code="200",http_route="/",le="0.25"} 0.0' in metrics
 
 
-def test_sigterm_lets_the_request_in_flight_finish(start: Start) -> None:
-    server = start()
+def test_sigterm_lets_the_request_in_flight_finish(start_webapp: Start) -> None:
+    server = start_webapp()
     with ThreadPoolExecutor(1) as pool:
         slow = pool.submit(server.get, "/delay/1")
         wait_for(lambda: "http_server_active_requests 1.0" in server.get("/metrics").text, "request in flight")
@@ -136,11 +64,11 @@ def test_a_bad_value_is_one_line_and_no_start(value: str) -> None:
     assert done.stdout == ""
 
 
-def test_spans_leave_only_when_an_endpoint_is_given(start: Start) -> None:
+def test_spans_leave_only_when_an_endpoint_is_given(start_webapp: Start) -> None:
     with socket.create_server(("127.0.0.1", 0)) as collector:
         collector.settimeout(DEADLINE_SECONDS)
         endpoint = f"http://127.0.0.1:{collector.getsockname()[1]}"
-        server = start(OTEL_EXPORTER_OTLP_ENDPOINT=endpoint, OTEL_BSP_SCHEDULE_DELAY="50")
+        server = start_webapp(OTEL_EXPORTER_OTLP_ENDPOINT=endpoint, OTEL_BSP_SCHEDULE_DELAY="50")
         server.get("/")
         connection, _ = collector.accept()
         with connection:

@@ -6,6 +6,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from webapp.app import create_app
 from webapp.faults import FaultInjector, FaultPlan
+from webapp.metrics import FAULT_KINDS
 
 CONTROL = ["/version", "/healthz", "/readyz", "/metrics", "/openapi.json"]
 USER = ["/", "/headers", "/status/204", "/delay/0"]
@@ -46,7 +47,7 @@ def test_every_answer_says_who_gave_it(path: str, rate: str) -> None:
 def test_a_method_that_is_not_allowed_says_so_and_who() -> None:
     answer = client().post("/")
     assert (answer.status_code, answer.mimetype) == (405, "application/problem+json")
-    assert set(answer.headers["Allow"].split(", ")) == {"GET", "HEAD"}
+    assert set(answer.headers["Allow"].split(", ")) == {"GET", "HEAD", "OPTIONS"}
     assert answer.headers["X-App-Version"] == "v1.1"
     assert answer.json is not None
     assert answer.json["status"] == 405
@@ -94,7 +95,7 @@ def test_what_is_injected_is_what_is_measured() -> None:
 def test_the_series_of_the_gate_exist_before_the_first_request() -> None:
     web = client(FAULT_STATUS_CODE="503")
     assert [request_count(web, "/", code) for code in (200, 500, 503)] == [0, 0, 0]
-    assert [value(web, "webapp_faults_injected_total", kind=kind) for kind in ("error", "latency")] == [0, 0]
+    assert [value(web, "webapp_faults_injected_total", kind=kind) for kind in FAULT_KINDS] == [0] * 8
     assert value(web, "webapp_build_info", version="v1.1", revision="abc") == 1
     assert value(web, "http_server_active_requests") == 0
     buckets = {dict(labels)["le"] for name, labels in samples(web) if name == f"{DURATION}_bucket"}
@@ -159,6 +160,6 @@ def test_openapi_names_exactly_the_routes() -> None:
     routed = {
         (rule.rule.replace("<", "{").replace(">", "}"), method)
         for rule in app.url_map.iter_rules()
-        for method in (rule.methods or set()) - {"HEAD"}
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
     }
     assert described == routed
