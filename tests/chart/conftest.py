@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+import subprocess
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import jsonschema
 import pytest
+import yaml
 from chart_support import CHART, PLATFORMS, Object, Render, closed, definitions
+from gate_support import SCRAPE, Evaluate, Series
 
 from harness.chart import Helm
 
@@ -53,3 +57,25 @@ def accepts(schemas: dict[tuple[str, str], Object]) -> Callable[[Object], None]:
         assert not errors, "\n".join(f"{error.json_path}: {error.message[:200]}" for error in errors)
 
     return check
+
+
+@pytest.fixture
+def evaluate(bin_dir: Path, tmp_path: Path) -> Evaluate:
+    """Fails unless each query gives its value (None: no sample) at the end of the window."""
+
+    def run(series: Series, expressions: dict[str, str], values: Mapping[str, float | None]) -> None:
+        tests = []
+        for name, value in values.items():
+            expression, wanted = expressions[name], value
+            if value is not None and math.isnan(value):  # promtool cannot expect NaN; nothing but NaN differs from itself
+                expression, wanted = f"count({expression} != {expression})", 1
+            samples = [] if wanted is None else [{"labels": "{}", "value": wanted}]
+            tests.append({"expr": expression, "eval_time": "60s", "exp_samples": samples})
+        group = {"interval": f"{SCRAPE}s", "input_series": series, "promql_expr_test": tests}
+        file = tmp_path / "test.yaml"
+        file.write_text(yaml.safe_dump({"rule_files": [], "evaluation_interval": f"{SCRAPE}s", "tests": [group]}))
+        argv: list[str | Path] = [bin_dir / "promtool", "test", "rules", file]
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    return run

@@ -4,30 +4,11 @@ from __future__ import annotations
 
 import math
 import re
-import subprocess
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import pytest
-import yaml
-from chart_support import Object, Render
-
-SCRAPE = 5  # seconds
-GUARD = "len(result) > 0 && !isNaN(result[0]) && result[0] "
-
-
-def metrics(objects: dict[tuple[str, str], Object]) -> dict[str, Object]:
-    return {metric["name"]: metric for metric in objects["AnalysisTemplate", "webapp-slo"]["spec"]["metrics"]}
-
-
-def queries(objects: dict[tuple[str, str], Object], canary: str = "new") -> dict[str, str]:
-    """The queries with their arguments filled in, as the rollouts controller does it."""
-    filled = {"{{args.canary-hash}}": canary, "{{args.namespace}}": "webapp"}
-    return {
-        name: re.sub(r"\{\{args\.[^}]*\}\}", lambda found: filled[found.group()], metric["provider"]["prometheus"]["query"])
-        for name, metric in metrics(objects).items()
-    }
+from chart_support import Render
+from gate_support import GUARD, Evaluate, holds, metrics, queries
 
 
 @dataclass(kw_only=True)
@@ -43,40 +24,6 @@ class Traffic:
         base = "http_server_request_duration_seconds"
         for name, step in ((f"{base}_count{{{text}}}", per_scrape), (f'{base}_bucket{{{text},le="0.3"}}', fast)):
             self.series.append({"series": name, "values": f"0+{per_scrape if step is None else step}x30"})
-
-
-Evaluate = Callable[[Traffic, dict[str, str], Mapping[str, float | None]], None]
-
-
-@pytest.fixture
-def evaluate(bin_dir: Path, tmp_path: Path) -> Evaluate:
-    """Fails unless each query gives its value (None: no sample) at the end of the window."""
-
-    def run(traffic: Traffic, expressions: dict[str, str], values: Mapping[str, float | None]) -> None:
-        tests = []
-        for name, value in values.items():
-            expression, wanted = expressions[name], value
-            if value is not None and math.isnan(value):  # promtool cannot expect NaN; nothing but NaN differs from itself
-                expression, wanted = f"count({expression} != {expression})", 1
-            samples = [] if wanted is None else [{"labels": "{}", "value": wanted}]
-            tests.append({"expr": expression, "eval_time": "60s", "exp_samples": samples})
-        group = {"interval": f"{SCRAPE}s", "input_series": traffic.series, "promql_expr_test": tests}
-        file = tmp_path / "test.yaml"
-        file.write_text(yaml.safe_dump({"rule_files": [], "evaluation_interval": f"{SCRAPE}s", "tests": [group]}))
-        argv: list[str | Path] = [bin_dir / "promtool", "test", "rules", file]
-        done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
-        assert done.returncode == 0, done.stdout + done.stderr
-
-    return run
-
-
-def holds(condition: str, value: float | None) -> bool:
-    """A condition of the gate's one form, over a result that has this one sample or (None) no sample."""
-    found = re.fullmatch(re.escape(GUARD) + r"(>=|<) (\S+)", condition)
-    assert found, condition
-    if value is None or math.isnan(value):
-        return False
-    return value >= float(found[2]) if found[1] == ">=" else value < float(found[2])
 
 
 def test_the_metrics_are_the_architectures_promises(render: Render) -> None:
@@ -160,7 +107,7 @@ def test_decisions(
     traffic.add(status="500", per_scrape=1000, fast=0, hash_="old")
     traffic.add(status="200", per_scrape=1000, fast=0, namespace="other")
     measured = dict(zip(metrics(objects), values, strict=True))
-    evaluate(traffic, queries(objects), dict(measured))
+    evaluate(traffic.series, queries(objects), dict(measured))
     verdicts = {name: holds(metric["successCondition"], measured[name]) for name, metric in metrics(objects).items()}
     assert {name for name, kept in verdicts.items() if not kept} == broken
 
@@ -169,14 +116,14 @@ def test_a_version_without_any_error_series_has_no_errors(render: Render, evalua
     traffic = Traffic()
     traffic.add(status="200", per_scrape=10)
     values = {"requests": 120, "success-rate": 1, "error-rate": 0, "latency-p95": 1}
-    evaluate(traffic, queries(render()), values)
+    evaluate(traffic.series, queries(render()), values)
 
 
 def test_a_canary_that_is_not_scraped_has_no_values_and_fails(render: Render, evaluate: Evaluate) -> None:
     traffic = Traffic()
     traffic.add(status="200", per_scrape=10, hash_="old")
     objects = render()
-    evaluate(traffic, queries(objects), dict.fromkeys(metrics(objects)))
+    evaluate(traffic.series, queries(objects), dict.fromkeys(metrics(objects)))
     assert not any(holds(metric["successCondition"], None) for metric in metrics(objects).values())
 
 
@@ -189,4 +136,4 @@ def test_exactly_ninety_nine_of_a_hundred_is_not_lost_in_floating_point(
     for pod, per_scrape in enumerate(spread):
         traffic.add(status="200", per_scrape=per_scrape * times, pod=str(pod))
     traffic.add(status="500", per_scrape=times, pod="0")
-    evaluate(traffic, queries(render()), {"success-rate": 0.99, "error-rate": 0.01})
+    evaluate(traffic.series, queries(render()), {"success-rate": 0.99, "error-rate": 0.01})

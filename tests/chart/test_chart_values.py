@@ -19,7 +19,15 @@ from webapp.metrics import BUCKETS
 SCHEMA: Object = json.loads((CHART / "values.schema.json").read_text())
 VALUES: Object = yaml.safe_load((CHART / "values.yaml").read_text())
 # Maps whose keys are the user's.
-OPEN = {"podAnnotations", "podLabels", "gateway.selector", "serviceAccount.annotations", "resources.requests", "resources.limits"}
+OPEN = {
+    "podAnnotations",
+    "podLabels",
+    "gateway.selector",
+    "serviceAccount.annotations",
+    "resources.requests",
+    "resources.limits",
+    "analysis.envoy.matchLabels",
+}
 
 
 def groups(values: Object, path: str = "") -> Iterator[str]:

@@ -75,3 +75,14 @@ runAsGroup: {{ int .Values.securityContext.runAsGroup }}
 seccompProfile:
   type: RuntimeDefault
 {{- end -}}
+
+{{/* The chart's own annotations of the pods; they win over the user's. */}}
+{{- define "webapp.podAnnotations" -}}
+prometheus.io/scrape: "true"
+prometheus.io/port: {{ int .Values.network.port | quote }}
+prometheus.io/path: /metrics
+{{- if eq .Values.analysis.source "istio" }}
+# The sidecar's histogram then has the bound that the gate asks for.
+sidecar.istio.io/statsHistogramBuckets: {{ dict "istiocustom" .Values.analysis.istio.latencyBucketsMs | toJson | quote }}
+{{- end }}
+{{- end -}}

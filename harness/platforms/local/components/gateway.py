@@ -9,6 +9,17 @@ from typing import Any
 from harness.platforms.local.config import CLUSTER, LOOPBACK, MESH_NAMESPACE, LocalConfig
 from harness.supervisor.component import Component, HttpProbe, MetricsEndpoint, Port
 
+# What Istio's own proxies set, so that a query over the gateway's statistics is the same here and in a cluster: istiod ends a
+# cluster's name with a semicolon in statistics, and these labels are how Prometheus then sees them.
+STATS_TAGS = {
+    "cluster_name": r"^cluster(\.(.+);)",
+    "http_conn_manager_prefix": r"^http\.(((?:[_.[:digit:]\w]*|[_\[\]aAbBcCdDeEfF[:digit:]\w\:]*));\.)",
+    "response_code": r"_rq(_(\d{3}))$",
+    "response_code_class": r"_rq(_(\dxx))$",
+}
+# Envoy keeps two digits of a time and counts under a bound whatever begins at or below it: 300 would hold all under 310 ms, 299
+# holds all under 300. So these are the app's own bounds, each less one.
+LATENCY_BOUNDS_MS = (4, 9, 24, 49, 74, 99, 149, 199, 249, 299, 399, 499, 749, 999, 2499, 4999, 7499, 9999)
 NODE_ID = f"router~{LOOPBACK}~istio-ingressgateway.{MESH_NAMESPACE}~{MESH_NAMESPACE}.svc.cluster.local"
 
 
@@ -48,6 +59,13 @@ def _bootstrap(config: LocalConfig) -> dict[str, Any]:
                 "NAMESPACE": MESH_NAMESPACE, "CLUSTER_ID": CLUSTER, "MESH_ID": "cluster.local", "ISTIO_VERSION": "1.31.0",
                 "LABELS": {"istio": "ingressgateway"}, "INSTANCE_IPS": LOOPBACK,
             },
+        },
+        # Histograms are written out this often only; by default every 5 s, which a short window would notice.
+        "stats_flush_interval": "1s",
+        "stats_config": {
+            "use_all_default_tags": False,
+            "stats_tags": [{"tag_name": name, "regex": regex} for name, regex in STATS_TAGS.items()],
+            "histogram_bucket_settings": [{"match": {"prefix": "cluster.outbound"}, "buckets": list(LATENCY_BOUNDS_MS)}],
         },
         "admin": {
             "address": _address(config.ports.envoy_admin),
