@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from harness.images.build import push_image
@@ -15,24 +15,35 @@ SOURCE = Path(__file__).resolve().parent.parent / "webapp"
 
 @dataclass(frozen=True, kw_only=True)
 class Faults:
-    """What a variant injects: errors in percent of user requests, latencies in milliseconds. The default is a healthy one."""
+    """What a variant injects; the default is a healthy one.
+
+    Rates are in percent of user requests, latencies in milliseconds. Each field is the web app's FAULT_* variable of that name.
+    """
 
     error_rate: float = 0.0
     status_code: int = 500
     latency_ms: float = 0.0
     latency_jitter_ms: float = 0.0
+    latency_p50_ms: float | None = None
+    latency_p90_ms: float | None = None
+    latency_p99_ms: float | None = None
+    hang_rate: float = 0.0
+    reset_rate: float = 0.0
+    slow_start_seconds: float = 0.0
+    crash_after_requests: int | None = None
+    crash_after_seconds: float | None = None
+    memory_kib_per_request: float = 0.0
+    memory_cap_mib: float = 256.0
+    readiness_flap_seconds: float = 0.0
+    routes: tuple[str, ...] = ()
+    header: str = ""
+    rules: str = ""  # the JSON text itself, so that a variant stays a value that can be compared and hashed
     seed: int | None = None
 
     def env(self) -> dict[str, str]:
         """The FAULT_* variables; those at their default are left out."""
-        values = {
-            "FAULT_ERROR_RATE": (self.error_rate, 0.0),
-            "FAULT_STATUS_CODE": (self.status_code, 500),
-            "FAULT_LATENCY_MS": (self.latency_ms, 0.0),
-            "FAULT_LATENCY_JITTER_MS": (self.latency_jitter_ms, 0.0),
-            "FAULT_SEED": (self.seed, None),
-        }
-        return {name: _text(value) for name, (value, default) in values.items() if value is not None and value != default}
+        values = {each.name: (getattr(self, each.name), each.default) for each in fields(self)}
+        return {f"FAULT_{name.upper()}": _text(value) for name, (value, default) in values.items() if value != default}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,6 +125,8 @@ def build(
     return BuiltImage(repository=repository, tag=variant.tag, digest=digest, reference=f"{repository}:{variant.tag}@{digest}")
 
 
-def _text(value: float) -> str:
+def _text(value: float | str | tuple[str, ...]) -> str:
+    if isinstance(value, tuple):
+        return ",".join(value)
     # repr keeps every digit of a rate; a whole number is written as people write it.
-    return str(int(value)) if value == int(value) else repr(value)
+    return value if isinstance(value, str) else str(int(value)) if value == int(value) else repr(value)

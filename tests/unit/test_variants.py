@@ -38,6 +38,24 @@ def test_variants_differ_in_version_and_faults_only() -> None:
         assert getattr(good, name) == getattr(bad, name)
 
 
+def test_each_fault_is_one_variable() -> None:
+    faults = Faults(
+        latency_p50_ms=1, latency_p90_ms=2.5, latency_p99_ms=1e3, hang_rate=0.1, crash_after_requests=40,
+        routes=("/", "/status/{code}"), header="X-Tester: yes", rules='[{"error_rate":5}]',
+    )  # fmt: skip
+    assert faults.env() == {
+        "FAULT_LATENCY_P50_MS": "1",
+        "FAULT_LATENCY_P90_MS": "2.5",
+        "FAULT_LATENCY_P99_MS": "1000",
+        "FAULT_HANG_RATE": "0.1",
+        "FAULT_CRASH_AFTER_REQUESTS": "40",
+        "FAULT_ROUTES": "/,/status/{code}",
+        "FAULT_HEADER": "X-Tester: yes",
+        "FAULT_RULES": '[{"error_rate":5}]',
+    }
+    assert Faults().env() == {}
+
+
 @pytest.mark.parametrize("rate", [0, 0.1, 1 / 3, 5, 99.999, 100])
 def test_the_web_app_reads_back_the_rate_that_the_variant_asked_for(rate: float) -> None:
     config = image_config(Variant(tag="v2", faults=Faults(error_rate=rate, status_code=503, seed=0)), revision="r")
