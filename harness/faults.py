@@ -138,6 +138,8 @@ _ALL = (
     ),
     Fault(
         kind="slow-start", effect=Effect.NEVER_READY, settings=_settings(slow_start_seconds=600.0), rolled_back=True,
+        # With subsets the controller never looks at its deadline while the canary is not ready (argo-rollouts #4626).
+        values=MappingProxyType({"rollout": {"trafficSplit": "services"}}),
         why="no pod is ready by rollout.progressDeadlineSeconds: the deadline rolls back, without any analysis or user traffic",
     ),
     _never_answered(

@@ -72,6 +72,8 @@ Tell = Callable[[Observation, Verdict], None]
 
 def deadline_of(scenario: Scenario, options: Options) -> float:
     """Seconds within which the release must have been decided."""
+    if scenario.decided_by_deadline:
+        return options.timeout or scenario.progress_deadline_seconds + STEP_OVERHEAD_SECONDS
     return options.timeout or len(scenario.steps) * (scenario.window_seconds + STEP_OVERHEAD_SECONDS) + READY_SECONDS
 
 

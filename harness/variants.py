@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from harness.images.build import push_image
-from harness.images.layers import Layer, dependencies_layer, webapp_layer
+from harness.images.build import attach, push_image
+from harness.images.layers import Layer, dependencies_layer, webapp_files, webapp_layer
 from harness.images.spec import INTERPRETER_LABEL, ImageConfig, node_interpreter
 
 REPOSITORY = "webapp"
@@ -42,8 +42,12 @@ class Faults:
 
     def env(self) -> dict[str, str]:
         """The FAULT_* variables; those at their default are left out."""
-        values = {each.name: (getattr(self, each.name), each.default) for each in fields(self)}
-        return {f"FAULT_{name.upper()}": _text(value) for name, (value, default) in values.items() if value != default}
+        values = {each.name: getattr(self, each.name) for each in fields(self) if getattr(self, each.name) != each.default}
+        return {FAULT_VARIABLES[name]: _text(value) for name, value in values.items()}
+
+
+# By field.
+FAULT_VARIABLES = {each.name: f"FAULT_{each.name.upper()}" for each in fields(Faults)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +79,8 @@ def image_config(variant: Variant, *, revision: str) -> ImageConfig:
             "PYTHONUNBUFFERED": "1",
             "APP_VERSION": variant.tag,
             "APP_REVISION": revision,
+            # A blank one means its default, here as in the Dockerfile, which cannot leave one out.
+            **dict.fromkeys(FAULT_VARIABLES.values(), ""),
             **variant.faults.env(),
         },
         working_dir="/app",
@@ -106,12 +112,14 @@ def build(
     source: Path = SOURCE,
     epoch: int = 0,
 ) -> BuiltImage:
-    """Build a variant and push it to `registry`, a host and port such as localhost:5001; layers are kept in the folder `cache`.
+    """Build a variant and push it with its bill of materials to `registry`, such as localhost:5001; `cache` keeps the layers.
 
     The same source and installed distributions give the same digest. Without a `revision` the image is labelled by the hash of
     its source. `epoch` is the image's time in seconds (SOURCE_DATE_EPOCH). Raises RegistryUnavailable, and PlatformError
     when a distribution is missing.
     """
+    from harness.images.sbom import MEDIA_TYPE, webapp_sbom  # noqa: PLC0415  0.2 s that only a build is to pay for
+
     layers = webapp_layers(cache, source=source, epoch=epoch)
     revision = revision or f"src-{layers[1].digest.removeprefix('sha256:')[:12]}"
     repository = f"{registry}/{REPOSITORY}"
@@ -122,6 +130,9 @@ def build(
         config=image_config(variant, revision=revision),
         epoch=epoch,
     )
+    lock = (SOURCE / "requirements.lock").read_text()
+    bill = webapp_sbom(webapp_files(source), version=variant.tag, lock=lock, epoch=epoch)
+    attach(crane=crane, subject=f"{repository}@{digest}", media_type=MEDIA_TYPE, content=bill)
     return BuiltImage(repository=repository, tag=variant.tag, digest=digest, reference=f"{repository}:{variant.tag}@{digest}")
 
 

@@ -6,17 +6,20 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from harness.images.crane import Crane, architecture
+from harness.images.crane import Crane, architecture, split_reference
 from harness.images.layers import Layer
 from harness.images.spec import ImageConfig
 
 _MEDIA = "application/vnd.oci.image"
+# The configuration of an artifact that has none, as the OCI image specification wants it.
+_EMPTY_MEDIA, _EMPTY = "application/vnd.oci.empty.v1+json", b"{}"
 
 
 def push_image(*, crane: Path, reference: str, layers: Sequence[Layer], config: ImageConfig, epoch: int = 0) -> str:
@@ -26,10 +29,7 @@ def push_image(*, crane: Path, reference: str, layers: Sequence[Layer], config: 
     Raises RegistryUnavailable.
     """
     # Beside the layers, so that they can be linked: crane takes no symbolic link in a layout, and a copy would take time.
-    with tempfile.TemporaryDirectory(prefix=".layout-", dir=layers[0].path.parent) as folder:
-        layout = Path(folder)
-        blobs = layout / "blobs" / "sha256"
-        blobs.mkdir(parents=True)
+    with _layout(layers[0].path.parent) as (folder, blobs):
         for layer in layers:
             blob = blobs / layer.digest.removeprefix("sha256:")
             if not blob.exists():
@@ -37,17 +37,33 @@ def push_image(*, crane: Path, reference: str, layers: Sequence[Layer], config: 
         manifest = {
             "schemaVersion": 2,
             "mediaType": f"{_MEDIA}.manifest.v1+json",
-            "config": _blob(blobs, f"{_MEDIA}.config.v1+json", config_document(config, layers, epoch=epoch)),
+            "config": _blob(blobs, f"{_MEDIA}.config.v1+json", _json(config_document(config, layers, epoch=epoch))),
             "layers": [{"mediaType": f"{_MEDIA}.layer.v1.tar", "digest": one.digest, "size": one.size} for one in layers],
         }
-        index = {
+        _index(folder, blobs, manifest)
+        return Crane(crane).push(folder, reference)
+
+
+def attach(*, crane: Path, subject: str, media_type: str, content: bytes) -> str:
+    """Push `content` as an artifact that refers to the image `subject`, REPOSITORY@sha256:…; returns the artifact's digest.
+
+    Where the registry does not keep such references itself, crane keeps them under the tag that the OCI distribution
+    specification sets aside for it, sha256-…. Attaching the same again changes nothing.
+    Raises RegistryUnavailable, and ImageNotFound for another subject.
+    """
+    repository, _, digest = split_reference(subject)
+    image = Crane(crane).manifest(subject)
+    with tempfile.TemporaryDirectory() as parent, _layout(Path(parent)) as (folder, blobs):
+        manifest = {
             "schemaVersion": 2,
-            "mediaType": f"{_MEDIA}.index.v1+json",
-            "manifests": [_blob(blobs, f"{_MEDIA}.manifest.v1+json", manifest)],
+            "mediaType": f"{_MEDIA}.manifest.v1+json",
+            "artifactType": media_type,
+            "config": _blob(blobs, _EMPTY_MEDIA, _EMPTY),
+            "layers": [_blob(blobs, media_type, content)],
+            "subject": {"mediaType": json.loads(image)["mediaType"], "digest": digest, "size": len(image)},
         }
-        (layout / "oci-layout").write_text(json.dumps({"imageLayoutVersion": "1.0.0"}))
-        (layout / "index.json").write_text(json.dumps(index))
-        return Crane(crane).push(layout, reference)
+        artifact = _index(folder, blobs, manifest)
+        return Crane(crane).push(folder, f"{repository}@{artifact}")
 
 
 def config_document(config: ImageConfig, layers: Sequence[Layer], *, epoch: int = 0) -> dict[str, Any]:
@@ -72,8 +88,28 @@ def config_document(config: ImageConfig, layers: Sequence[Layer], *, epoch: int 
     }
 
 
-def _blob(blobs: Path, media_type: str, document: dict[str, Any]) -> dict[str, Any]:
-    content = json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
+@contextmanager
+def _layout(parent: Path) -> Iterator[tuple[Path, Path]]:
+    """A temporary OCI image layout below `parent`, as its folder and its folder of blobs."""
+    with tempfile.TemporaryDirectory(prefix=".layout-", dir=parent) as folder:
+        (blobs := Path(folder) / "blobs" / "sha256").mkdir(parents=True)
+        yield Path(folder), blobs
+
+
+def _index(folder: Path, blobs: Path, manifest: dict[str, Any]) -> str:
+    """Complete a layout with its one manifest; returns that one's digest."""
+    entry = _blob(blobs, f"{_MEDIA}.manifest.v1+json", _json(manifest))
+    index = {"schemaVersion": 2, "mediaType": f"{_MEDIA}.index.v1+json", "manifests": [entry]}
+    (folder / "oci-layout").write_text(json.dumps({"imageLayoutVersion": "1.0.0"}))
+    (folder / "index.json").write_bytes(_json(index))
+    return str(entry["digest"])
+
+
+def _blob(blobs: Path, media_type: str, content: bytes) -> dict[str, Any]:
     digest = hashlib.sha256(content).hexdigest()
     (blobs / digest).write_bytes(content)
     return {"mediaType": media_type, "digest": f"sha256:{digest}", "size": len(content)}
+
+
+def _json(document: dict[str, Any]) -> bytes:
+    return json.dumps(document, sort_keys=True, separators=(",", ":")).encode()

@@ -73,8 +73,12 @@ class Crane:
         """The image's configuration, as JSON."""
         return self._run("config", reference)
 
+    def manifest(self, reference: str) -> bytes:
+        """The manifest that the registry keeps under `reference`, byte for byte."""
+        return self._run("manifest", reference, platform_flag=False)
+
     def push(self, layout: Path, reference: str) -> str:
-        """Push the one image of an OCI layout; blobs that the registry has are not sent again. Returns the digest."""
+        """Push the one image or artifact of an OCI layout; blobs that the registry has are not sent again. Returns the digest."""
         pushed = self._run("push", str(layout), reference, platform_flag=False).decode().strip()
         return pushed.rpartition("@")[2]
 

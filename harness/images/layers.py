@@ -30,7 +30,7 @@ WEBAPP_REQUIREMENTS = ("flask", "gunicorn", "opentelemetry-exporter-otlp-proto-h
 APP_DIR = PurePosixPath("app")
 SITE_PACKAGES = APP_DIR / "site-packages"
 # Bumped when the same distributions would give other bytes than before.
-_FORMAT = "1"
+_FORMAT = "2"
 # Written by the installer about this machine: paths, who asked for it, and hashes of scripts that hold the interpreter's path.
 _INSTALLER_FILES = frozenset({"RECORD", "INSTALLER", "REQUESTED", "direct_url.json", "uv_cache.json"})
 
@@ -46,7 +46,13 @@ class Layer:
 
 def closure(roots: Iterable[str]) -> list[importlib.metadata.Distribution]:
     """The installed distributions that `roots` need here, roots included, by name; raises PlatformError if one is missing."""
+    return [distribution for distribution, _ in needs(roots).values()]
+
+
+def needs(roots: Iterable[str]) -> dict[str, tuple[importlib.metadata.Distribution, list[str]]]:
+    """The closure of `roots` by canonical name, each with the names that it needs itself. Raises what `closure` raises."""
     found: dict[str, importlib.metadata.Distribution] = {}
+    links: dict[str, set[str]] = {}
     queue = [Requirement(root) for root in roots]
     seen: set[tuple[str, str]] = set()
     while queue:
@@ -64,8 +70,9 @@ def closure(roots: Iterable[str]) -> list[importlib.metadata.Distribution]:
             for line in distribution.requires or ():
                 requirement = Requirement(line)
                 if requirement.marker is None or requirement.marker.evaluate(environment):
+                    links.setdefault(name, set()).add(canonicalize_name(requirement.name))
                     queue.append(requirement)
-    return [found[name] for name in sorted(found)]
+    return {name: (found[name], sorted(links.get(name, ()))) for name in sorted(found)}
 
 
 def dependencies_layer(cache: Path, *, epoch: int = 0) -> Layer:
@@ -85,12 +92,18 @@ def dependencies_layer(cache: Path, *, epoch: int = 0) -> Layer:
 
 def webapp_layer(cache: Path, source: Path, *, epoch: int = 0) -> Layer:
     """The layer with the web app's own source, the `*.py` files of the folder `source`."""
-    files = {str(APP_DIR / "webapp" / path.relative_to(source)): path.read_bytes() for path in source.rglob("*.py")}
-    if not files:
-        raise PlatformError(f"no web app in {source}: the folder holds no Python file")
+    files = webapp_files(source)
     key = hashlib.sha256(repr((_FORMAT, epoch, sorted(files.items()))).encode()).hexdigest()[:32]
     cached = cache / "layers" / f"webapp-{key}.tar"
     return _layer(cached) if cached.is_file() else write_layer(cached, files.items(), epoch=epoch)
+
+
+def webapp_files(source: Path) -> dict[str, bytes]:
+    """The `*.py` files of the folder `source`, by their path in the image; raises PlatformError if there are none."""
+    files = {str(APP_DIR / "webapp" / path.relative_to(source)): path.read_bytes() for path in sorted(source.rglob("*.py"))}
+    if not files:
+        raise PlatformError(f"no web app in {source}: the folder holds no Python file")
+    return files
 
 
 def write_layer(path: Path, files: Iterable[tuple[str, bytes]], *, epoch: int = 0) -> Layer:
@@ -130,6 +143,8 @@ def _distribution_files(distributions: Iterable[importlib.metadata.Distribution]
         for file in distribution.files or ():
             name = PurePosixPath(file.as_posix())
             # Scripts lie outside ("../../bin"), start with this machine's interpreter, and are not needed: `python3 -m` is.
-            if ".." in name.parts or name.suffix == ".pyc" or (name.name in _INSTALLER_FILES and len(name.parts) == 2):
+            if {"..", "tests"} & set(name.parts) or name.suffix == ".pyc":
+                continue
+            if name.name in _INSTALLER_FILES and len(name.parts) == 2:
                 continue
             yield str(SITE_PACKAGES / name), Path(str(distribution.locate_file(file))).read_bytes()

@@ -22,10 +22,24 @@ _HEADER = """\
 def webapp_lock(repository_lock: str) -> str:
     """The entries of `repository_lock`, the text of a lock file with hashes, that are in the web app's closure."""
     names = {canonicalize_name(distribution.metadata["Name"]) for distribution in closure(WEBAPP_REQUIREMENTS)}
-    # An entry starts at the margin; its hashes and comments are indented.
-    entries = [entry for entry in re.split(r"\n(?=\S)", repository_lock) if re.split("[=; ]", entry, maxsplit=1)[0] in names]
+    entries = [entry for entry in _entries(repository_lock) if re.split("[=; ]", entry, maxsplit=1)[0] in names]
     lines = [line for entry in entries for line in entry.splitlines() if not line.lstrip().startswith("#")]
     return _HEADER + "\n".join(lines) + "\n"
+
+
+def locked_hashes(lock: str) -> dict[tuple[str, str], tuple[str, ...]]:
+    """The SHA-256 of each file that a lock file accepts, in hexadecimal, by canonical name and version."""
+    found = {}
+    for entry in _entries(lock):
+        if match := re.match(r"(?P<name>[A-Za-z0-9._-]+)==(?P<version>[^\s;\\]+)", entry):
+            key = canonicalize_name(match["name"]), match["version"]
+            found[str(key[0]), key[1]] = tuple(re.findall(r"--hash=sha256:([0-9a-f]{64})", entry))
+    return found
+
+
+def _entries(lock: str) -> list[str]:
+    # An entry starts at the margin; its hashes and comments are indented.
+    return re.split(r"\n(?=\S)", lock)
 
 
 if __name__ == "__main__":

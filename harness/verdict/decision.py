@@ -11,6 +11,10 @@ BY_ANALYSIS = "Step-based analysis phase error/failed"
 """What the controller writes into the abort message, and only then, when an analysis step ended the release."""
 
 BY_DEADLINE = "has timed out progressing"
+STUCK = "with Istio subsets the controller does not look at it while the canary is not ready: argo-rollouts #4626"
+OVERDUE_SECONDS = 20.0
+"""How late the controller may notice its deadline: it looks again at the latest after its longest retry of 10 s."""
+
 FAILED_PHASES = frozenset({"Failed", "Error"})
 
 
@@ -36,6 +40,7 @@ def decided_at(observation: Observation) -> float | None:
 
 def decided_by_gate(scenario: Scenario, observation: Observation) -> Check:
     """A decision that a person took, or a deadline where an analysis was due, is no evidence about the gate, whichever it was."""
+    kind = Kind.EXPERIMENT
     decider = "the progress deadline" if scenario.decided_by_deadline else "the analyses"
     taken = decision_taken(observation)
     if taken is Taken.PROMOTED:
@@ -44,14 +49,23 @@ def decided_by_gate(scenario: Scenario, observation: Observation) -> Check:
         problems = (_not_aborted_by_deadline if scenario.decided_by_deadline else _not_aborted_by_gate)(scenario, observation)
     else:
         problems = [_why_none(observation)]
+    if scenario.decided_by_deadline and taken is Taken.NONE and _overdue(scenario, observation):
+        # The deadline is the gate here. That it never came is the gate's own failing, not the experiment's.
+        kind = Kind.DECISION
+        problems = [f"the progress deadline of {scenario.progress_deadline_seconds} s passed and nothing came of it ({STUCK})"]
     return Check(
         name="decided by the gate",
-        kind=Kind.EXPERIMENT,
+        kind=kind,
         passed=not problems,
         expected=f"{decider} of this release, and nothing else, took the decision",
         actual="; ".join(problems) or f"{taken.value} by {decider}",
         evidence=tuple(f"{run.name}: {run.phase} {run.message}".rstrip() for run in observation.step_analyses),
     )
+
+
+def _overdue(scenario: Scenario, observation: Observation) -> bool:
+    waited = observation.ended_at - observation.release_started_at
+    return observation.deadline_exceeded and waited > scenario.progress_deadline_seconds + OVERDUE_SECONDS
 
 
 def _not_promoted_by_gate(scenario: Scenario, observation: Observation) -> list[str]:

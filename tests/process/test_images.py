@@ -1,21 +1,28 @@
 """Images through a real registry: what is built is what a node finds, unpacks and runs."""
 
+import hashlib
+import io
+import json
 import os
 import re
 import socket
 import subprocess
 import sys
+import tarfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
 
 from harness.errors import PlatformError
 from harness.images import ImageConfig, ImageNotFound, ImageStore, InvalidImageName, RegistryUnavailable, process_spec
-from harness.images.build import push_image
+from harness.images.build import attach, push_image
 from harness.images.layers import write_layer
 from harness.images.spec import INTERPRETER_LABEL
 from harness.variants import BuiltImage, Faults, Variant, build, image_config
@@ -93,7 +100,7 @@ def store(registry: Registry, tmp_path: Path) -> ImageStore:
     return ImageStore(registry.crane, tmp_path / "store")
 
 
-def manifest(registry: Registry, tag: str) -> dict[str, list[dict[str, str]]]:
+def manifest(registry: Registry, tag: str) -> dict[str, Any]:
     accept = {"Accept": "application/vnd.oci.image.manifest.v1+json"}
     answer = requests.get(f"http://{registry.host}/v2/webapp/manifests/{tag}", headers=accept, timeout=DEADLINE_SECONDS)
     return dict(answer.json())
@@ -106,6 +113,50 @@ def test_a_build_is_reproducible_and_variants_share_their_layers(registry: Regis
     assert re.fullmatch(rf"{registry.host}/webapp:v1\.0@sha256:[0-9a-f]{{64}}", first.reference)
     assert first.digest != bad.digest
     assert manifest(registry, "v1.0")["layers"] == manifest(registry, "v1.1")["layers"]
+
+
+def referrers(registry: Registry, digest: str) -> list[dict[str, str]]:
+    """What refers to an image: as the registry itself tells, or else by the tag that the specification sets aside."""
+    headers = {"Accept": "application/vnd.oci.image.index.v1+json"}
+    for path in (f"referrers/{digest}", f"manifests/{digest.replace(':', '-')}"):
+        answer = requests.get(f"http://{registry.host}/v2/webapp/{path}", headers=headers, timeout=DEADLINE_SECONDS)
+        if answer.status_code == 200:
+            return list(answer.json()["manifests"])
+    return []
+
+
+def test_the_bill_of_materials_comes_back_from_the_registry(registry: Registry) -> None:
+    image, again, bad = registry.build(HEALTHY), registry.build(HEALTHY), registry.build(BAD)
+    assert again == image
+    (found,) = referrers(registry, image.digest)  # once, though it was built twice
+    assert found["artifactType"] == "application/vnd.cyclonedx+json"
+    artifact = manifest(registry, found["digest"])
+    assert artifact["subject"]["digest"] == image.digest
+    (blob,) = artifact["layers"]
+    text = crane_says(registry, "blob", f"{image.repository}@{blob['digest']}")
+    assert text == crane_says(registry, "export", f"{image.repository}@{found['digest']}", "-")
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None
+    app = json.loads(text)["metadata"]["component"]
+    assert (app["name"], app["version"]) == ("webapp", "v1.0")
+    with tarfile.open(fileobj=io.BytesIO(crane_bytes(registry, "export", image.reference, "-"))) as archive:
+        source = {one.name: archive.extractfile(one) for one in archive if one.isreg() and one.name.startswith("app/webapp/")}
+        content = {name: file.read() for name, file in source.items() if file}
+    billed = {one["name"]: one["hashes"][0]["content"] for one in app["components"]}
+    assert billed == {name: hashlib.sha256(each).hexdigest() for name, each in content.items()}, "what is billed is in the image"
+    assert [one["digest"] for one in referrers(registry, bad.digest)] != [found["digest"]]
+
+
+def test_nothing_is_attached_to_an_image_that_is_not_there(registry: Registry) -> None:
+    with pytest.raises(ImageNotFound, match="MANIFEST_UNKNOWN"):
+        attach(crane=registry.crane, subject=f"{registry.host}/webapp@sha256:{'0' * 64}", media_type="text/plain", content=b"x")
+
+
+def crane_bytes(registry: Registry, *args: str) -> bytes:
+    return subprocess.run([registry.crane, *args], capture_output=True, check=True, timeout=DEADLINE_SECONDS).stdout
+
+
+def crane_says(registry: Registry, *args: str) -> str:
+    return crane_bytes(registry, *args).decode()
 
 
 def test_a_tag_and_a_digest_resolve_to_the_same_image(registry: Registry, store: ImageStore) -> None:

@@ -36,7 +36,7 @@ def test_every_fault_has_a_scenario_that_says_what_is_right_and_why(kind: str) -
         ("hang", {"analysis": {"source": "envoy"}, "virtualService": {"timeout": "2s"}}),
         ("reset", {"analysis": {"source": "envoy"}}),
         ("crash", {"analysis": {"source": "envoy", "minRequests": 6}}),
-        ("slow-start", {"rollout": {"progressDeadlineSeconds": 75}}),
+        ("slow-start", {"rollout": {"progressDeadlineSeconds": 75, "trafficSplit": "services"}}),
     ],
 )
 def test_a_gate_gets_what_the_fault_needs(kind: str, values: dict[str, dict[str, object]]) -> None:

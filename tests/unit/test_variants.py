@@ -4,8 +4,10 @@ import re
 import subprocess
 import sys
 import tarfile
+from dataclasses import fields, replace
 from pathlib import Path
 
+import dockerfile_support
 import pytest
 
 from harness.errors import PlatformError
@@ -13,12 +15,13 @@ from harness.images.build import config_document
 from harness.images.crane import InvalidImageName, split_reference
 from harness.images.layers import WEBAPP_REQUIREMENTS, Layer, closure, dependencies_layer, webapp_layer, write_layer
 from harness.images.lock import webapp_lock
-from harness.images.spec import ImageConfig, NoCommand, parse_config, process_spec
+from harness.images.spec import INTERPRETER_LABEL, ImageConfig, NoCommand, parse_config, process_spec
 from harness.images.store import extract
 from harness.variants import Faults, Variant, image_config, webapp_layers
 from webapp.settings import from_environ
 
 REPOSITORY_ROOT = Path(__file__).resolve().parents[2]
+DOCKERFILE = (REPOSITORY_ROOT / "Dockerfile").read_text()
 HEALTHY, BAD = Variant(tag="v1.0"), Variant(tag="v1.1", faults=Faults(error_rate=5, latency_ms=12.5, seed=7))
 
 
@@ -69,23 +72,40 @@ def test_the_configuration_survives_the_image() -> None:
     assert parse_config(json.dumps(config_document(config, []))) == config
 
 
-def test_the_dockerfile_says_the_same() -> None:
-    text = (REPOSITORY_ROOT / "Dockerfile").read_text().replace("\\\n", " ")
-    final = text[text.rindex("\nFROM") :]
-    config = image_config(BAD, revision="r")
+EVERYTHING = Faults(
+    error_rate=0.1, status_code=503, latency_ms=12.5, latency_jitter_ms=2, latency_p50_ms=1, latency_p90_ms=2, latency_p99_ms=3,
+    hang_rate=1, reset_rate=2, slow_start_seconds=3, crash_after_requests=4, crash_after_seconds=5, memory_kib_per_request=6,
+    memory_cap_mib=7, readiness_flap_seconds=8, routes=("/", "/status/{code}"), header="X-Tester: yes",
+    rules='[{"header": "X-Who: $HOME it\'s \\"me\\"", "error_rate": 5}]', seed=0,
+)  # fmt: skip
 
-    def instruction(name: str) -> str:
-        return " ".join(re.findall(rf"^{name} (.*)$", final, re.MULTILINE))
 
-    assert tuple(json.loads(instruction("ENTRYPOINT"))) == config.entrypoint
-    assert (instruction("WORKDIR"), instruction("USER"), instruction("EXPOSE")) == (config.working_dir, config.user, "8080/tcp")
-    variables = dict(re.findall(r"(\w+)=(\S*)", instruction("ENV")))
-    assert variables.keys() == (config.env.keys() - {"PATH"}) | {"FAULT_STATUS_CODE", "FAULT_LATENCY_JITTER_MS"}
-    assert {
-        name: variables[name] for name in ("PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED")
-    }.items() <= config.env.items()
-    labels = set(re.findall(r"(org\.[\w.]+)=", instruction("LABEL")))
-    assert labels == {name for name in config.labels if name.startswith("org.")}
+@pytest.mark.parametrize("variant", [HEALTHY, BAD, Variant(tag="v2", faults=EVERYTHING)], ids=["healthy", "bad", "everything"])
+def test_the_dockerfile_says_the_same(variant: Variant) -> None:
+    faults = variant.faults.env()
+    built = dockerfile_support.image_config(DOCKERFILE, VERSION=variant.tag, REVISION="r", PYTHON_IMAGE="base:1", **faults)
+    ours = image_config(variant, revision="r")
+    # The base brings PATH and is named; an image without a base names the interpreter that it needs instead.
+    env, labels = dict(ours.env), dict(ours.labels)
+    del env["PATH"], labels[INTERPRETER_LABEL]
+    labels["org.opencontainers.image.base.name"] = "base:1"
+    assert built == replace(ours, env=env, labels=labels)
+    assert list(built.env) == list(env), "in another order, it would have another digest"
+
+
+def test_the_dockerfile_does_nothing_that_the_configuration_does_not_show() -> None:
+    stage = dockerfile_support.last_stage(DOCKERFILE)
+    # In particular no RUN (its files would have the time of the build) and neither HEALTHCHECK nor STOPSIGNAL (docs/images.md).
+    assert {name for name, _ in stage} == {"FROM", "COPY", "WORKDIR", "USER", "EXPOSE", "ENV", "ENTRYPOINT", "ARG", "LABEL"}
+    assert [rest for name, rest in stage if name == "COPY"] == ["--from=build /dependencies /", "--from=build /source /"]
+
+
+def test_every_fault_can_be_baked_in() -> None:
+    assert all(getattr(EVERYTHING, each.name) != each.default for each in fields(Faults)), "set them all to compare them all"
+    declared = {rest.partition("=")[0] for name, rest in dockerfile_support.last_stage(DOCKERFILE) if name == "ARG"}
+    assert declared == {"PYTHON_IMAGE", "VERSION", "REVISION", *EVERYTHING.env()}
+    read = set(re.findall(r"FAULT_[A-Z0-9_]*[A-Z0-9]", (REPOSITORY_ROOT / "webapp" / "settings.py").read_text()))
+    assert read - {"FAULT_ADMIN"} <= set(EVERYTHING.env()), "whether faults may be changed is for the one who runs it to say"
 
 
 def test_the_web_apps_lock_is_its_part_of_the_repositorys() -> None:

@@ -111,6 +111,15 @@ def early(world: w.World) -> None:
     world.rollouts[-1] = (at + 0.1, world.rollouts[-1][1])
 
 
+def overdue(world: w.World) -> None:
+    """The deadline has passed long ago, and the release still waits."""
+    world.rollouts.pop()
+    world.facts["deadline_exceeded"] = True
+    late = world.end + 40
+    w.send(world, world.end, late, 0)
+    world.end = late
+
+
 def pods(world: w.World, facts: PodFacts) -> None:
     world.facts["candidate_pods"] = facts
 
@@ -144,6 +153,7 @@ CASES: list[tuple[str, str, str, int, Callable[[w.World], Any]]] = [
     ("slow-start", "aborted by hand", "decided by the gate", 3, lambda x: message(x, "RolloutAborted: Rollout aborted update")),
     ("slow-start", "another reason in the end", "rollout phase", 3, lambda x: message(x, w.ABORTED)),
     ("slow-start", "before its time", "decided by the gate", 3, early),
+    ("slow-start", "nothing ever happens", "decided by the gate", 1, overdue),
     ("slow-start", "it was ready", "fault at work", 3, lambda x: pods(x, PodFacts(ran=True, ever_ready=True))),
     ("slow-start", "it never ran", "fault at work", 3, lambda x: pods(x, PodFacts())),
     ("slow-start", "users were sent there", "weight sequence", 1, sent_there),
