@@ -62,7 +62,7 @@ def add_options(parser: Any) -> None:
     """Our own options; Locust's parser knows three arguments more than argparse's, hence Any."""
     for name, option in OPTIONS.items():
         # The web form offers the choices, and the plan checks what comes from anywhere.
-        more: dict[str, Any] = {"choices": list(SHAPES)} if name == "shape" else {}
+        more: dict[str, Any] = {"choices": SHAPES, "type": lambda text: text or SHAPES[0]} if name == "shape" else {}
         parser.add_argument(option.flag, dest=name, default=option.default, env_var=option.variable, help=option.help, **more)
     hidden = {"include_in_web_ui": False}
     parser.add_argument("--record", env_var="GATEPROOF_RECORD", help="Append each answer to this file as a JSON line", **hidden)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,18 @@ if not hasattr(locust.stats, "StatsCSVFileWriter"):
 
 
 class CompleteCsv(locust.stats.StatsCSVFileWriter):
-    """Locust brings its CSV files up to date once a second and then just closes them: what came last would be missing."""
+    """Locust brings its CSV files up to date once a second and then just closes them: what came last would be missing.
 
-    def close_files(self) -> None:
-        """Write everything once more, then close. Locust may end twice at SIGTERM; the second time finds them closed."""
-        if self.requests_csv_filehandle.closed:
-            return
+    They are completed at `test_stop`, when the last user has ended. Later is too late: saving the JSON file clears the
+    statistics of each route.
+    """
+
+    def __init__(self, environment: Environment, *args: Any, **kwargs: Any) -> None:
+        super().__init__(environment, *args, **kwargs)
+        environment.events.test_stop.add_listener(self.complete)
+
+    def complete(self, **_: object) -> None:
+        """Write every number once more, as it is now."""
         for file, write in (
             (self.requests_csv_filehandle, lambda: self.requests_csv(self.requests_csv_writer)),
             (self.failures_csv_filehandle, lambda: self.failures_csv(self.failures_csv_writer)),
@@ -31,15 +38,8 @@ class CompleteCsv(locust.stats.StatsCSVFileWriter):
             file.truncate()
         if not self.stats_history_csv_filehandle.tell():
             self.stats_history_csv_writer.writerow(self.stats_history_csv_columns)
-        # In the second after the last one that was written, also where both fall into the same.
-        self._stats_history_data_rows(self.stats_history_csv_writer, self._last_written + 1)
-        super().close_files()
-
-    _last_written = 0.0
-
-    def _stats_history_data_rows(self, csv_writer: Any, now: float) -> None:
-        self._last_written = now
-        super()._stats_history_data_rows(csv_writer, now)
+        self._stats_history_data_rows(self.stats_history_csv_writer, time.time())
+        self.stats_history_flush()
 
 
 def complete_csv() -> None:
@@ -50,6 +50,6 @@ def complete_csv() -> None:
 def complete_html(environment: Environment, html_file: str | None) -> None:
     """Have the HTML report written at the end: Locust does so at Ctrl-C and at the time limit, and forgets it at SIGTERM."""
     if html_file:
-        environment.events.quit.add_listener(
+        environment.events.test_stop.add_listener(
             lambda **_: Path(html_file).write_text(get_html_report(environment, show_download_link=False), encoding="utf-8")
         )

@@ -22,6 +22,8 @@ def guard(
     accepted: Callable[[], None],
 ) -> None:
     """Refuse a form for which `refusal` has a line to say, call `accepted` after any other, and stop after `max_run_time` s."""
+    # The form in the order in which the options are declared, and not by the alphabet.
+    web_ui.app.jinja_env.policies["json.dumps_kwargs"] = {"sort_keys": False}
 
     @web_ui.app.before_request  # type: ignore[untyped-decorator, unused-ignore]
     def refuse() -> Any:

@@ -30,7 +30,9 @@ class Option:
 
 
 OPTIONS = {
-    "requests_per_second": Option(flag="--rps", default="50", help="in total over all users; its base in a spike or sine"),
+    "requests_per_second": Option(
+        flag="--rps", default="50", help="total of all users; a ramp ends at it, a sine goes around it"
+    ),
     "shape": Option(flag="--shape", default="steady", help="how the rate changes over time"),
     "ramp_from": Option(flag="--rps-from", default="0", shapes=("ramp",), help="requests per second at the start of a ramp"),
     "period_seconds": Option(

@@ -15,7 +15,7 @@ IO = {
 PURE = [
     "harness/scenario.py", "harness/observation", "harness/verdict", "harness/report", "harness/supervisor/plan.py",
     "harness/supervisor/component.py", "harness/platforms/local/components", "harness/platforms/local/node/plan.py",
-    "webapp/faults.py", "loadtest/traffic",
+    "webapp/faults.py", "loadtest/traffic", "harness/load_shape.py",
 ]
 LINES_AT_MOST = 330
 
