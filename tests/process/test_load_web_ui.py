@@ -168,7 +168,7 @@ def test_the_html_report_shows_its_numbers_and_loads_nothing(
 ) -> None:
     server = serve()
     load = start(server.url, reports=True, routes="/=1,/headers=1")
-    wait_until(lambda: server.count >= 100, "requests")
+    wait_until(lambda: server.count >= 250, "five seconds of load")
     load.stop()
     page.goto((load.folder / "locust.html").as_uri())
     total = page.get_by_role("row").filter(has_text="Aggregated").first
