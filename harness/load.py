@@ -19,6 +19,7 @@ from typing import Any, Self
 
 from harness.errors import EXIT_USAGE, HarnessError, Inconclusive, PlatformError, UsageError
 from harness.load_record import LoadSummary, RecordReader, summarize
+from harness.load_shape import LoadShape
 
 LOCUSTFILE = Path(__file__).resolve().parent.parent / "loadtest" / "locustfile.py"
 START_SECONDS = 30.0
@@ -49,9 +50,16 @@ class LoadSpec:
     """Base URL without path; loopback, unless GATEPROOF_ALLOW_HOST names the host."""
     host_header: str = "webapp.local"
     rps: float = 50.0
-    """Requests per second, in total."""
+    """Requests per second, in total; the shape changes it over time."""
+    shape: LoadShape = field(default_factory=LoadShape)
+    routes: str = "/"
+    """What is asked for, with weights: `/=8,/headers=1,POST /readyz/enable=1`."""
+    header: str | None = None
+    """`Name: value`, sent along with a share of the requests; None means no header."""
+    header_share: float = 100.0
+    """Percent of the requests that carry the header."""
     users: int | None = None
-    """Requests that may be under way at once; None means `users_for(rps, worst_latency_seconds)`."""
+    """Requests that may be under way at once; None means `users_for` of the highest rate."""
     worst_latency_seconds: float = 2.0
     duration_limit_seconds: float = 3600.0
     """The load ends by itself after this time, whatever happens to the harness."""
@@ -68,13 +76,15 @@ class LoadSpec:
             value = getattr(self, name)
             if not (math.isfinite(value) and value > 0):
                 raise UsageError(f"load: {name} is {value}; give a number above 0")
+        if not math.isfinite(peak := self.shape.peak(self.rps)):
+            raise UsageError(f"load: its shape, {self.shape.kind}, reaches {peak} requests per second; give finite numbers")
         if self.users is not None and self.users < 1:
             raise UsageError(f"load: users is {self.users}; give at least 1, or none to have it worked out")
 
     @property
     def user_count(self) -> int:
         """The users given, or as many as the rate needs."""
-        return self.users or users_for(self.rps, self.worst_latency_seconds)
+        return self.users or users_for(self.shape.peak(self.rps), self.worst_latency_seconds)
 
 
 def command(spec: LoadSpec, *, python: str, locustfile: Path, folder: Path) -> list[str]:
@@ -84,6 +94,10 @@ def command(spec: LoadSpec, *, python: str, locustfile: Path, folder: Path) -> l
     limit = f"{math.ceil(spec.duration_limit_seconds)}s"
     line = [python, "-m", "locust", "-f", str(locustfile), "--host", spec.url, "--host-header", spec.host_header]
     line += ["--rps", f"{spec.rps:g}", "--users", users, "--spawn-rate", users, "--run-time", limit, "--seed", str(spec.seed)]
+    line += spec.shape.arguments()
+    # With `=`, so that nothing given here can be taken for an option.
+    line += [] if spec.routes == "/" else [f"--routes={spec.routes}"]
+    line += [] if spec.header is None else [f"--header={spec.header}", f"--header-share={spec.header_share:g}"]
     # Failed requests are what is being measured, so they are no reason for Locust to fail.
     line += ["--record", str(record_path(folder)), "--exit-code-on-error", "0"]
     if spec.web_ui_port is None:
@@ -94,6 +108,7 @@ def command(spec: LoadSpec, *, python: str, locustfile: Path, folder: Path) -> l
     if spec.reports:
         # Locust adds .json by itself.
         line += ["--csv", str(folder / "locust"), "--html", str(folder / "locust.html"), "--json-file", str(folder / "locust")]
+        line += ["--csv-full-history"]
     return line
 
 
@@ -198,7 +213,9 @@ class Load:
         return self._records
 
     def summary(self, start: float, end: float) -> LoadSummary:
-        """The requests that started in [start, end), in epoch seconds."""
+        """The requests that started in [start, end), in epoch seconds. UsageError unless the load is steady."""
+        if self.spec.shape.kind != "steady":
+            raise UsageError(f"load: a summary is held against one offered rate, which a {self.spec.shape.kind} does not have")
         return summarize(self.records(), offered_rps=self.spec.rps, start=start, end=end)
 
     def sent_by_locust(self) -> int:

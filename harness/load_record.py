@@ -57,6 +57,8 @@ class LoadSummary:
     """Answers by version; None counts requests without a version header, among them those without any answer."""
     by_status: Mapping[int, int]
     """Answers by HTTP status; 0 counts those that never came whole."""
+    by_route: Mapping[str | None, int]
+    """Requests by what they asked for; None counts those of a record that does not tell."""
     failed: int
     latency_p50: float | None
     latency_p95: float | None
@@ -79,9 +81,12 @@ def summarize(records: Iterable[Mapping[str, Any]], *, offered_rps: float, start
     chosen = [record for record in records if start <= record["started"] < end]
     by_version: dict[str | None, int] = {}
     by_status: dict[int, int] = {}
+    by_route: dict[str | None, int] = {}
     for record in chosen:
         by_version[record["version"]] = by_version.get(record["version"], 0) + 1
         by_status[record["status"]] = by_status.get(record["status"], 0) + 1
+        route = record.get("route")
+        by_route[route] = by_route.get(route, 0) + 1
     latencies = sorted(record["latency"] for record in chosen)
     return LoadSummary(
         seconds=end - start,
@@ -90,6 +95,7 @@ def summarize(records: Iterable[Mapping[str, Any]], *, offered_rps: float, start
         achieved_rps=len(chosen) / (end - start),
         by_version=by_version,
         by_status=by_status,
+        by_route=by_route,
         failed=sum(record["error"] is not None for record in chosen),
         latency_p50=_percentile(latencies, 50),
         latency_p95=_percentile(latencies, 95),

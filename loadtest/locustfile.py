@@ -1,10 +1,10 @@
-"""What the users do: GET / at one even total rate, every answer recorded, nothing retried.
+"""What the users do: one stream of requests at the rate of the moment, every answer recorded, nothing retried.
 
 Runs by itself, with Locust's web UI at http://127.0.0.1:8089:
 
     locust -f loadtest/locustfile.py --host http://127.0.0.1:8081
 
-and without: add `--headless --users 200 --spawn-rate 200 --run-time 60s --record answers.jsonl`.
+and without: add `--headless --run-time 60s --record answers.jsonl`. docs/loadtest.md has shapes, routes and recipes.
 `--rps` is the total over all users. `--users` only bounds how many requests may be under way at once: the model is closed,
 so there must be at least rate x slowest answer of them, and twice that is a good choice.
 """
@@ -21,15 +21,18 @@ from typing import Any
 
 import gevent
 import geventhttpclient.client
-from flask import jsonify, request
+from gevent.event import Event
 from guard import ALLOW_HOST, die_with_parent, refusal
 from locust import FastHttpUser, events, task
 from locust.contrib.fasthttp import LocustBadStatusCode
 from locust.env import Environment
 from locust.exception import StopTest, StopUser
-from locust.html import get_html_report
-from pacing import Turns
 from recorder import Record, Recorder
+from reports import complete_csv, complete_html
+from traffic.pacing import Turns
+from traffic.plan import OPTIONS, SHAPES, Plan, plan_from, unused
+from traffic.routes import Mix, Route
+from webui import guard
 
 FLUSH_SECONDS = 0.1
 TIMEOUT_SECONDS = 10.0
@@ -43,6 +46,7 @@ if not isinstance(geventhttpclient.client.IDEMPOTENT_METHODS, frozenset):
     sys.exit("geventhttpclient changed: its hidden retries can no longer be switched off by IDEMPOTENT_METHODS")
 geventhttpclient.client.IDEMPOTENT_METHODS = frozenset()
 
+complete_csv()
 die_with_parent()
 
 
@@ -56,13 +60,15 @@ def _positive(text: str) -> float:
 @events.init_command_line_parser.add_listener
 def add_options(parser: Any) -> None:
     """Our own options; Locust's parser knows three arguments more than argparse's, hence Any."""
-    parser.add_argument("--rps", type=_positive, default=50.0, env_var="GATEPROOF_RPS", help="Requests per second in total")
-    parser.add_argument(
-        "--host-header", default="webapp.local", env_var="GATEPROOF_HOST_HEADER", help="Host header of every request"
-    )
+    for name, option in OPTIONS.items():
+        # The web form offers the choices, and the plan checks what comes from anywhere.
+        more: dict[str, Any] = {"choices": SHAPES, "type": lambda text: text or SHAPES[0]} if name == "shape" else {}
+        parser.add_argument(option.flag, dest=name, default=option.default, env_var=option.variable, help=option.help, **more)
     hidden = {"include_in_web_ui": False}
     parser.add_argument("--record", env_var="GATEPROOF_RECORD", help="Append each answer to this file as a JSON line", **hidden)
-    parser.add_argument("--seed", type=int, default=1, env_var="GATEPROOF_SEED", help="Seed of the arrival times", **hidden)
+    parser.add_argument(
+        "--seed", type=int, default=1, env_var="GATEPROOF_SEED", help="Seed of the arrival times and of the routes", **hidden
+    )
     parser.add_argument(
         "--max-run-time",
         type=_positive,
@@ -100,10 +106,21 @@ def prepare(environment: Environment, web_ui: Any = None, **_: object) -> None:
     if options.headless and not options.run_time:
         _usage_error("a headless load must be bounded: give --run-time, e.g. --run-time 60s")
     environment.host = options.host.rstrip("/") if options.host else None
-    WebappUser.turns = Turns(seed=options.seed)
-    environment.events.quit.add_listener(lambda **_: _keep_html(environment))
+    try:
+        STREAM.begin(plan_from(vars(options)), options.seed)
+    except ValueError as error:
+        _usage_error(str(error))
+    for flag in unused(vars(options)):
+        logging.getLogger(__name__).warning("%s has no effect on a load of the shape %s", flag, options.shape)
+    complete_html(environment, options.html_file)
     if web_ui is not None:
-        _guard_web_ui(environment, web_ui)
+        guard(
+            environment,
+            web_ui,
+            max_run_time=options.max_run_time,
+            refusal=lambda form: _form_refusal(environment, form),
+            accepted=lambda: STREAM.follow(plan_from(vars(options)), options.seed),
+        )
     if options.record:
         try:
             _record_answers(environment, Recorder(Path(options.record)))
@@ -112,8 +129,10 @@ def prepare(environment: Environment, web_ui: Any = None, **_: object) -> None:
 
 
 @events.test_start.add_listener
-def allow_requests(**_: object) -> None:
-    """A load begins (the web UI may begin several)."""
+def allow_requests(environment: Environment, **_: object) -> None:
+    """A load begins (the web UI may begin several, each from the start of its shape)."""
+    options = _options(environment)
+    STREAM.begin(plan_from(vars(options)), options.seed)
     WebappUser.stopping = False
 
 
@@ -123,14 +142,19 @@ def allow_no_more_requests(**_: object) -> None:
     WebappUser.stopping = True
 
 
-def _keep_html(environment: Environment) -> None:
-    # Locust writes its HTML report at Ctrl-C and at the time limit, and forgets it at SIGTERM.
-    if path := _options(environment).html_file:
-        Path(path).write_text(get_html_report(environment, show_download_link=False), encoding="utf-8")
-
-
 def _refusal(url: str | None) -> str | None:
     return refusal(url, os.environ.get(ALLOW_HOST))
+
+
+def _form_refusal(environment: Environment, form: dict[str, Any]) -> str | None:
+    """Why the web form cannot be followed: Locust would take each value as it is."""
+    if line := _refusal(form.get("host", environment.host)):
+        return line
+    try:
+        plan_from(vars(_options(environment)) | form)
+    except ValueError as error:
+        return str(error)
+    return None
 
 
 def _record_answers(environment: Environment, recorder: Recorder) -> None:
@@ -156,31 +180,38 @@ def _record_answers(environment: Environment, recorder: Recorder) -> None:
     environment.events.quit.add_listener(flush)
 
 
-def _guard_web_ui(environment: Environment, web_ui: Any) -> None:
-    cap: list[gevent.Greenlet] = []
+class Stream:
+    """The requests to be sent, shared by all users."""
 
-    @web_ui.app.before_request  # type: ignore[untyped-decorator, unused-ignore]
-    def refuse_foreign_host() -> Any:
-        if request.path.endswith("/swarm") and (line := _refusal(request.form.get("host", environment.host))):
-            logging.getLogger(__name__).error(line)
-            return jsonify({"success": False, "message": line, "host": environment.host})
-        return None
+    plan: Plan
+    _turns: Turns
+    _mix: Mix
 
-    def stop_at_cap() -> None:
-        logging.getLogger(__name__).warning("stopped: a load from the web UI ends after --max-run-time")
-        if environment.runner is not None:
-            environment.runner.stop()
+    def __init__(self) -> None:
+        self._changed = Event()
 
-    @environment.events.test_start.add_listener
-    def start_cap(**_: object) -> None:
-        cap.append(gevent.spawn_later(_options(environment).max_run_time, stop_at_cap))
+    def begin(self, plan: Plan, seed: int) -> None:
+        """Send by `plan` from now on. Whoever waits for a turn of the one before gives it back."""
+        self.plan = plan
+        self._turns = Turns(plan.shape, seed=seed)
+        self._mix = Mix(plan.routes, header_share=plan.header_share, seed=seed)
+        changed, self._changed = self._changed, Event()
+        changed.set()
 
-    @environment.events.test_stop.add_listener
-    def cancel_cap(**_: object) -> None:
-        while cap:
-            greenlet = cap.pop()
-            if greenlet is not gevent.getcurrent():
-                greenlet.kill(block=False)
+    def follow(self, plan: Plan, seed: int) -> None:
+        """Begin with `plan` if it asks for something else than the one being sent."""
+        if plan.asked != self.plan.asked:
+            self.begin(plan, seed)
+
+    def next(self) -> tuple[Route, bool]:
+        """Wait for the calling user's turn; what it shall ask for, and whether with the header."""
+        while True:
+            chosen = self._mix.draw()
+            if not self._changed.wait(self._turns.wait(time.monotonic())):
+                return chosen
+
+
+STREAM = Stream()
 
 
 def _error(status: int, exception: BaseException | None) -> str | None:
@@ -193,9 +224,8 @@ def _error(status: int, exception: BaseException | None) -> str | None:
 
 
 class WebappUser(FastHttpUser):
-    """A user with a connection of its own, who asks for / at each of its turns."""
+    """A user with a connection of its own, who sends one request at each of its turns."""
 
-    turns: Turns
     recorder: Recorder | None = None
     stopping = False
 
@@ -210,38 +240,50 @@ class WebappUser(FastHttpUser):
         if line := _refusal(environment.host):
             raise StopTest(line)
         super().__init__(environment)
-        self._options = _options(environment)
-        self._headers = {"Host": self._options.host_header}
 
     def wait_time(self) -> float:
-        """Seconds until this user's next turn; `--rps` is read each time, because the web UI may change it."""
-        return self.turns.wait(time.monotonic(), self._options.rps)
+        """Wait for this user's turn: here, where Locust may end a user at once, and where a changed plan can cut it short."""
+        self._chosen = STREAM.next()
+        return 0.0
 
     def on_start(self) -> None:
         """Also the first request waits for its turn; `wait` and not `sleep`, so that a stop need not wait for it."""
         self.wait()
 
     @task
-    def home(self) -> None:
-        """One GET /. Every status of 400 and above is a failure, as is an answer that did not arrive whole."""
+    def request(self) -> None:
+        """One request. Every status of 400 and above is a failure, as is an answer that did not arrive whole."""
         if self.stopping:
             raise StopUser
-        started, clock = time.time(), time.perf_counter()
+        (route, marked), plan = self._chosen, STREAM.plan
+        headers = {"Host": plan.host_header}
+        if marked and plan.header is not None:
+            headers[plan.header[0]] = plan.header[1]
+        record = Record(
+            started=time.time(), at=0, status=0, version=None, pod=None, latency=0, error=None, route=route.name,
+            marked=len(headers) > 1,
+        )  # fmt: skip
+        clock = time.perf_counter()
         try:
-            response = self.client.get("/", headers=self._headers, catch_response=True)
+            response = self.client.request(route.method, route.path, name=route.path, headers=headers, catch_response=True)
         except gevent.GreenletExit:
-            self._record(started, time.perf_counter() - clock, 0, {}, "cut off: no answer before the load had to end")
+            self._record(record, clock, error="cut off: no answer before the load had to end")
             raise
-        latency = time.perf_counter() - clock
         with response:
             exception = response.request_meta["exception"]
             whole = exception is None or isinstance(exception, LocustBadStatusCode)
-            error = _error(response.status_code, exception)
-            self._record(started, latency, response.status_code if whole else 0, response.headers or {}, error)
+            answer = response.headers or {}
+            self._record(
+                record,
+                clock,
+                status=response.status_code if whole else 0,
+                version=answer.get("X-App-Version"),
+                pod=answer.get("X-Pod-Name"),
+                error=_error(response.status_code, exception),
+            )
 
-    def _record(self, started: float, latency: float, status: int, headers: Any, error: str | None) -> None:
-        if self.recorder is None:
-            return
-        version, pod = headers.get("X-App-Version"), headers.get("X-Pod-Name")
-        at = started + latency
-        self.recorder.add(Record(started=started, at=at, status=status, version=version, pod=pod, latency=latency, error=error))
+    def _record(self, record: Record, clock: float, **came: Any) -> None:
+        latency = time.perf_counter() - clock
+        record.update(came, latency=latency, at=record["started"] + latency)  # type: ignore[call-arg, unused-ignore]
+        if self.recorder is not None:
+            self.recorder.add(record)

@@ -25,6 +25,10 @@ class Record(TypedDict):
     """Seconds from `started` to `at`, from a monotonic clock."""
     error: str | None
     """Why the request counts as failed; null when it does not."""
+    route: str
+    """What was asked for, as in --routes: the path, with the method before it unless that is GET."""
+    marked: bool
+    """Whether the request carried the --header."""
 
 
 class Recorder:

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+from browser import launched
 
 from harness.platforms.local import binaries
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 
 @pytest.fixture(scope="session")
@@ -20,3 +26,10 @@ def bin_dir() -> Path:
 def crd_dir(bin_dir: Path) -> Path:
     """The folder with upstream's CRDs: crds-argo-rollouts.yaml and crds-istio.yaml."""
     return bin_dir / "manifests"
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    """Debian's Chromium, headless; skips where there is none. Ended with its module: until then, no other event loop can run."""
+    with launched() as browser:
+        yield browser

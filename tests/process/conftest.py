@@ -9,6 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 from fakes.stage import Stage
+from load_support import serve, start  # noqa: F401 - fixtures of the tests of the load
 from webapp_server import Server, Start, running
 
 

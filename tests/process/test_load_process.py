@@ -7,116 +7,18 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable
 from pathlib import Path
-from threading import Thread
-from typing import Any
 
 import psutil
 import pytest
 import requests
+from load_support import Server, free_port, gone, wait_until
 
 from harness.errors import Inconclusive, PlatformError, UsageError
-from harness.load import LOCUSTFILE, Load, LoadSpec
+from harness.load import LOCUSTFILE, Load
 
 ROOT = LOCUSTFILE.parent.parent
-
-
-class Server(ThreadingHTTPServer):
-    """Answers `status(n)` to request n after `delay` seconds; 0 closes the connection without an answer."""
-
-    daemon_threads = True
-    request_queue_size = 1024
-
-    def __init__(self, status: Callable[[int], int] = lambda _: 200, delay: float = 0.0) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.status, self.delay = status, delay
-        self.arrivals: list[float] = []
-        self.hosts: set[str | None] = set()
-        self.paths: set[str] = set()
-        self.connections = 0
-        self.url = f"http://127.0.0.1:{self.server_port}"
-        Thread(target=self.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
-
-    @property
-    def count(self) -> int:
-        return len(self.arrivals)
-
-
-class Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    server: Server
-
-    def setup(self) -> None:
-        super().setup()
-        self.server.connections += 1
-
-    def do_GET(self) -> None:
-        self.server.arrivals.append(time.time())
-        number = self.server.count
-        self.server.hosts.add(self.headers["Host"])
-        self.server.paths.add(self.path)
-        time.sleep(self.server.delay)
-        status = self.server.status(number)
-        if status == 0:
-            self.close_connection = True
-            return
-        self.send_response(status)
-        self.send_header("X-App-Version", "v1.1" if number % 2 else "v1.0")
-        self.send_header("X-Pod-Name", f"pod-{number}")
-        if status == 302:
-            self.send_header("Location", "/elsewhere")
-        self.send_header("Content-Length", "2")
-        self.end_headers()
-        self.wfile.write(b"ok")
-
-    def log_message(self, *args: object) -> None:
-        pass
-
-
-@pytest.fixture
-def serve() -> Iterator[Callable[..., Server]]:
-    servers: list[Server] = []
-
-    def start(**kwargs: Any) -> Server:
-        servers.append(Server(**kwargs))
-        return servers[-1]
-
-    yield start
-    for server in servers:
-        server.shutdown()
-        server.server_close()
-
-
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[Callable[..., Load]]:
-    loads: list[Load] = []
-
-    def run(url: str, **kwargs: Any) -> Load:
-        defaults: dict[str, Any] = {"url": url, "worst_latency_seconds": 0.5, "duration_limit_seconds": 30}
-        spec = LoadSpec(**(defaults | kwargs))
-        loads.append(Load(spec=spec, folder=tmp_path / f"load-{len(loads)}", python=sys.executable))
-        loads[-1].start()
-        return loads[-1]
-
-    yield run
-    for load in loads:
-        load.stop()
-
-
-def wait_until(condition: Callable[[], object], what: str, seconds: float = 15) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
-        time.sleep(0.02)
-
-
-def gone(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
 
 
 def test_even_rate_and_every_answer_recorded_exactly_once(serve: Callable[..., Server], start: Callable[..., Load]) -> None:
@@ -232,9 +134,7 @@ def test_the_web_ui_answers_starts_by_itself_and_refuses_strangers(
     serve: Callable[..., Server], start: Callable[..., Load]
 ) -> None:
     server = serve()
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     load = start(server.url, web_ui_port=port)
     wait_until(lambda: server.count >= 10, "a load that starts by itself")
     ui = f"http://127.0.0.1:{port}"
@@ -257,9 +157,7 @@ def test_the_web_ui_answers_starts_by_itself_and_refuses_strangers(
 
 def test_a_web_ui_load_ends_at_its_limit(serve: Callable[..., Server], tmp_path: Path) -> None:
     server = serve()
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     line = [sys.executable, "-m", "locust", "-f", str(LOCUSTFILE), "--host", server.url, "--autostart", "--max-run-time", "1.5"]
     with (tmp_path / "log").open("wb") as log:
         process = subprocess.Popen(
@@ -292,15 +190,6 @@ def test_settings_of_the_user_do_not_reach_the_load(
     load.stop()
     assert "Starting Locust" in (load.folder / "locust.log").read_text()
     assert not list(tmp_path.rglob("taken-away.log"))
-
-
-def test_reports_are_there_after_a_stop(serve: Callable[..., Server], start: Callable[..., Load]) -> None:
-    server = serve()
-    load = start(server.url, reports=True)
-    wait_until(lambda: len(load.records()) >= 10, "answers")
-    load.stop()
-    names = {path.name for path in load.folder.iterdir()}
-    assert {"locust_stats.csv", "locust_stats_history.csv", "locust_failures.csv", "locust.json", "locust.html"} <= names
 
 
 def test_an_early_end_is_told_with_its_cause(serve: Callable[..., Server], start: Callable[..., Load]) -> None:

@@ -5,6 +5,8 @@ import pytest
 
 from harness.errors import UsageError
 from harness.load import Load, LoadSpec, command, environment, users_for
+from harness.load_shape import LoadShape
+from loadtest.traffic.plan import OPTIONS, plan_from
 
 URL = "http://127.0.0.1:8081"
 
@@ -55,7 +57,51 @@ def test_web_ui_is_on_loopback_starts_by_itself_and_is_bounded() -> None:
 
 def test_reports_are_kept_when_asked_for() -> None:
     line = line_of(LoadSpec(url=URL, reports=True))
-    assert line[line.index("--csv") :] == ["--csv", "/f/locust", "--html", "/f/locust.html", "--json-file", "/f/locust"]
+    assert line[line.index("--csv") :] == ["--csv", "/f/locust", "--html", "/f/locust.html", "--json-file", "/f/locust",
+                                           "--csv-full-history"]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("shape", "arguments", "peak"),
+    [
+        (LoadShape(), [], 50),
+        (LoadShape(kind="ramp", rps_from=5), ["--shape=ramp", "--rps-from=5", "--period=60"], 50),
+        (LoadShape(kind="ramp", rps_from=80), ["--shape=ramp", "--rps-from=80", "--period=60"], 80),
+        (LoadShape(kind="sine", period_seconds=7.5), ["--shape=sine", "--period=7.5"], 75),
+        (LoadShape(kind="sine", amplitude=10), ["--shape=sine", "--amplitude=10", "--period=60"], 60),
+        (LoadShape(kind="spike", spike_at_seconds=1), ["--shape=spike", "--spike-at=1", "--spike-seconds=10"], 100),
+        (LoadShape(kind="spike", spike_rps=0), ["--shape=spike", "--spike-rps=0", "--spike-at=30", "--spike-seconds=10"], 50),
+    ],
+)
+def test_a_shape_is_passed_on_and_its_highest_rate_sets_the_users(shape: LoadShape, arguments: list[str], peak: float) -> None:
+    spec = LoadSpec(url=URL, rps=50, shape=shape, worst_latency_seconds=1)
+    line = line_of(spec)
+    assert [argument for argument in line if "=" in argument] == arguments
+    assert line[line.index("--users") + 1] == str(spec.user_count) == str(int(2 * peak))
+    # The locustfile understands it alike.
+    values = {"shape": shape.kind, "requests_per_second": "50"}
+    names = {option.flag: name for name, option in OPTIONS.items()}
+    values |= {names[flag]: value for flag, _, value in (argument.partition("=") for argument in arguments)}
+    plan = plan_from(values)
+    assert max(plan.shape.rate(step / 100) for step in range(7000)) == pytest.approx(peak, rel=1e-3)
+
+
+def test_a_shape_without_end_is_refused() -> None:
+    with pytest.raises(UsageError, match="spike, reaches inf"):
+        LoadSpec(url=URL, shape=LoadShape(kind="spike", spike_rps=float("inf")))
+
+
+def test_routes_and_a_header_are_passed_on() -> None:
+    line = line_of(LoadSpec(url=URL, routes="/=8,/headers=2", header="X-Tester: yes", header_share=2.5))
+    assert [argument for argument in line if "=" in argument] == [
+        "--routes=/=8,/headers=2", "--header=X-Tester: yes", "--header-share=2.5",
+    ]  # fmt: skip
+
+
+def test_only_a_steady_load_has_one_offered_rate(tmp_path: Path) -> None:
+    load = Load(spec=LoadSpec(url=URL, shape=LoadShape(kind="ramp")), folder=tmp_path, python="py")
+    with pytest.raises(UsageError, match="which a ramp does not have"):
+        load.summary(0, 1)
 
 
 def test_environment_carries_no_proxy_and_no_settings_of_others() -> None:

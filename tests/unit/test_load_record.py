@@ -63,6 +63,11 @@ def test_summary_counts_starts_in_the_half_open_stretch() -> None:
     assert summary.achieved_share == 0.75
 
 
+def test_summary_counts_routes_where_the_record_tells_them() -> None:
+    records: list[dict[str, Any]] = [answer(10) | {"route": "/"}, answer(10) | {"route": "POST /a"}, answer(10), answer(10)]
+    assert summarize(records, offered_rps=2, start=10, end=12).by_route == {"/": 1, "POST /a": 1, None: 2}
+
+
 def test_percentiles_are_nearest_rank() -> None:
     records = [answer(1, latency=rank / 100) for rank in range(20, 0, -1)]
     summary = summarize(records, offered_rps=20, start=1, end=2)

@@ -10,27 +10,33 @@ from __future__ import annotations
 
 import random
 
+from .shapes import Shape
+
 MAX_DEBT_SECONDS = 0.1
 """How far the clock may lag behind and still be caught up: enough for scheduling noise, too little for a burst after a stall."""
 
 
 class Turns:
-    """Hands out the moments at which requests start: exactly one in each interval of 1/rate seconds.
+    """Hands out the moments at which requests start: exactly one in each interval in which the shape's total grows by 1.
 
-    The moment inside its interval is drawn from a seeded generator: a metronome could lock on to something else that is
-    periodic (scrapes, round robin) and see only one side of it.
+    At a steady rate these are intervals of 1/rate seconds. The moment inside its interval is drawn from a seeded generator:
+    a metronome could lock on to something else that is periodic (scrapes, round robin) and see only one side of it.
     """
 
-    def __init__(self, *, seed: int) -> None:
+    def __init__(self, shape: Shape, *, seed: int) -> None:
+        self._shape = shape
         self._random = random.Random(seed)  # noqa: S311 - arrivals must be repeatable, not secret
-        self._next: float | None = None
+        self._began: float | None = None
+        self._due = 0.0
 
-    def wait(self, now: float, rate: float) -> float:
-        """Seconds from `now` (a monotonic clock, the same at each call) until the caller's turn, at `rate` turns per second.
+    def wait(self, now: float) -> float:
+        """Seconds from `now` (a monotonic clock, the same at each call) until the caller's turn; the first call begins the shape.
 
         Turns that nobody was free to take are dropped: the achieved rate then shows the shortfall, and no burst hides it.
         """
-        interval = 1.0 / rate
-        start = now if self._next is None else max(self._next, now - MAX_DEBT_SECONDS)
-        self._next = start + interval
-        return max(0.0, start + self._random.random() * interval - now)
+        if self._began is None:
+            self._began = now
+        passed = now - self._began
+        due = max(self._due, self._shape.total(passed - MAX_DEBT_SECONDS))
+        self._due = due + 1
+        return max(0.0, self._shape.time_of(due + self._random.random()) - passed)

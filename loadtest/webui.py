@@ -1,0 +1,65 @@
+"""Locust's web UI with our own rules: what its form asks for is checked in full, takes effect at once, and ends."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import gevent
+from flask import jsonify, request
+from locust.env import Environment
+
+_LOG = logging.getLogger(__name__)
+
+
+def guard(
+    environment: Environment,
+    web_ui: Any,
+    *,
+    max_run_time: float,
+    refusal: Callable[[dict[str, Any]], str | None],
+    accepted: Callable[[], None],
+) -> None:
+    """Refuse a form for which `refusal` has a line to say, call `accepted` after any other, and stop after `max_run_time` s."""
+    # The form in the order in which the options are declared, and not by the alphabet.
+    web_ui.app.jinja_env.policies["json.dumps_kwargs"] = {"sort_keys": False}
+
+    @web_ui.app.before_request  # type: ignore[untyped-decorator, unused-ignore]
+    def refuse() -> Any:
+        if _is_form() and (line := refusal(request.form.to_dict())):
+            _LOG.error(line)
+            return jsonify({"success": False, "message": line, "host": environment.host})
+        return None
+
+    @web_ui.app.after_request  # type: ignore[untyped-decorator, unused-ignore]
+    def accept(response: Any) -> Any:
+        if _is_form() and response.is_json and response.get_json()["success"]:
+            accepted()
+        return response
+
+    _stop_at(environment, max_run_time)
+
+
+def _is_form() -> bool:
+    return request.method == "POST" and request.path.endswith("/swarm")
+
+
+def _stop_at(environment: Environment, max_run_time: float) -> None:
+    cap: list[gevent.Greenlet] = []
+
+    def stop_at_cap() -> None:
+        _LOG.warning("stopped: a load from the web UI ends after --max-run-time")
+        if environment.runner is not None:
+            environment.runner.stop()
+
+    @environment.events.test_start.add_listener
+    def start_cap(**_: object) -> None:
+        cap.append(gevent.spawn_later(max_run_time, stop_at_cap))
+
+    @environment.events.test_stop.add_listener
+    def cancel_cap(**_: object) -> None:
+        while cap:
+            greenlet = cap.pop()
+            if greenlet is not gevent.getcurrent():
+                greenlet.kill(block=False)
