@@ -108,13 +108,7 @@ def _never_answered(kind: str, status: int, why: str, values: Mapping[str, Any])
     )
 
 
-def _outage(kind: str, settings: Mapping[str, float], why: str) -> Fault:
-    return Fault(
-        kind=kind, effect=Effect.OUTAGE, settings=settings, rolled_back=True, source="envoy", deciding_metrics=ERROR_METRICS,
-        gateway_statuses=frozenset({503, 504}), why=why,
-    )
-
-
+OUT = frozenset({503, 504})
 HEALTHY = Fault(
     kind="none", effect=Effect.ANSWERS, settings=_settings(), rolled_back=False, why="nothing is wrong with it",
 )
@@ -150,13 +144,15 @@ _ALL = (
         "reset", 503, "5 % of the connections break; the app itself counts only what it answers, so a gate with "
         "analysis.source=app promotes this release", MappingProxyType({}),
     ),
-    _outage(
-        "crash", _settings(crash_after_requests=20.0), "each crash fails the request that caused it and those under way, at the "
-        "gateway; the app's own counters forget them",
+    Fault(
+        kind="crash", effect=Effect.OUTAGE, settings=_settings(crash_after_requests=20.0), rolled_back=True, source="envoy",
+        deciding_metrics=ERROR_METRICS, gateway_statuses=OUT, why="each crash fails the request that caused it and those under "
+        "way, one in twenty at the least; the app's own counters die with it, so a gate with analysis.source=app sees no error",
     ),
-    _outage(
-        "readiness", _settings(readiness_flap_seconds=4.0), "while no pod is ready the gateway answers 503, until the controller "
-        "has taken the weight back; the app's own metrics are perfect",
+    Fault(
+        kind="readiness", effect=Effect.OUTAGE, settings=_settings(readiness_flap_seconds=4.0), rolled_back=False,
+        gateway_statuses=OUT, why="while no canary pod is ready the controller takes the weight back, so the analysis sees the "
+        "good moments only; once it is promoted nothing does, and users get 503",
     ),
     Fault(
         kind="memory", effect=Effect.UNSEEN, settings=_settings(memory_kib_per_request=256.0, memory_cap_mib=64.0),

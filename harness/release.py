@@ -101,9 +101,13 @@ class Gateway:
         headers = answer.headers
         return ServedSample(version=headers.get("X-App-Version"), pod=headers.get("X-Pod-Name"), status=answer.status_code)
 
-    def sample(self, count: int) -> tuple[ServedSample, ...]:
-        """`count` requests, one after the other."""
-        return tuple(self.ask() for _ in range(count))
+    def sample(self, count: int, *, pause: float = 0.0) -> tuple[ServedSample, ...]:
+        """`count` requests, one after the other, each after a pause of so many seconds."""
+        samples = []
+        for _ in range(count):
+            time.sleep(pause)
+            samples.append(self.ask())
+        return tuple(samples)
 
 
 def wait_for(

@@ -16,6 +16,7 @@ from typing import Any
 from harness.chart import Helm
 from harness.collect import PrometheusMonitor, observation_of
 from harness.errors import Inconclusive, PlatformError, UsageError
+from harness.faults import Effect
 from harness.load import Load, LoadSpec
 from harness.observation import Observation, parse_rollout, parse_weights
 from harness.platforms import Endpoints, Platform
@@ -224,7 +225,8 @@ class Stage:
             )
         load_ended = time.time()
         load.stop()
-        samples = gateway.sample(FINAL_SAMPLES)
+        # A candidate that comes and goes is asked over some of its rounds.
+        samples = gateway.sample(FINAL_SAMPLES, pause=0.2 if self.scenario.fault.effect is Effect.OUTAGE else 0.0)
         return observation_of(
             watcher=watcher, load=load, scenario=self.scenario, endpoints=self.endpoints, stable=stable, candidate=candidate,
             stable_hash=stable_hash, released_at=released_at, decided_at=decided_at if decided else None,

@@ -171,7 +171,7 @@ class Scenario:
         error, latency = self.objectives.get("error-rate"), self.objectives.get("latency-p95")
         too_many = error is not None and not error.met_by(self.error_rate_percent / 100)
         too_slow = latency is not None and not latency.met_by(1 - self.slow_share)
-        return too_many or too_slow or self.fault.effect is Effect.OUTAGE
+        return too_many or too_slow or (self.fault.effect is Effect.OUTAGE and self.fault.rolled_back)
 
     @property
     def min_requests(self) -> int:

@@ -102,10 +102,10 @@ def weight_steps(observation: Observation) -> tuple[WeightChange, ...]:
         previous = (steps[-1].stable, steps[-1].canary) if steps else (100, 0)
         if (change.stable, change.canary) == previous:
             continue
-        if observation.interrupted and len(steps) > 1 and steps[-1].canary == 0 and steps[-2].canary == change.canary:
-            # The weight is back after an interruption: the step before it goes on.
+        if observation.interrupted and len(steps) > 1 and steps[-1].canary == 0:
+            # The weight is back after an interruption: the step before it goes on, or the next one begins.
             steps.pop()
-        else:
+        if not steps or (change.stable, change.canary) != (steps[-1].stable, steps[-1].canary):
             steps.append(change)
     return tuple(steps)
 

@@ -12,6 +12,9 @@ from harness.scenario import REQUESTS_METRIC, Decision, Scenario
 from harness.verdict.model import Check
 from harness.verdict.release import decision_check
 
+CANARY_CLUSTER, STABLE_CLUSTER = "|canary|", "|stable|"
+"""How Istio names a subset's cluster in Envoy's metrics: outbound|80|canary|webapp.namespace.svc.cluster.local."""
+
 
 def step_analyses(scenario: Scenario, observation: Observation) -> tuple[Check, ...]:
     """One AnalysisRun for each expected step: Successful at every step, or Failed at the first and none after it."""
@@ -160,21 +163,25 @@ def _accepts(compare: re.Match[str], value: float) -> bool:
 
 
 def query_scope(_: Scenario, observation: Observation) -> Check:
-    """Every resolved query asks for the candidate's revision and no other: all traffic would water its faults down."""
+    """Every resolved query asks for the candidate and nothing else: all traffic would water its faults down.
+
+    By its revision, or, in the gateway's metrics, by the canary subset's cluster: that it holds the candidate's pods and no
+    others is what the clients' shares and counts show.
+    """
     problems = []
     for run in observation.step_analyses:
         for metric in run.metrics:
-            if observation.candidate_hash not in metric.query:
+            if not any(mark in metric.query for mark in (observation.candidate_hash, CANARY_CLUSTER)):
                 problems.append(
                     f"{metric.name} of {run.name} does not ask for {observation.candidate_hash}: {metric.query or 'no query'}"
                 )
-            elif observation.stable_hash in metric.query:
+            elif any(mark in metric.query for mark in (observation.stable_hash, STABLE_CLUSTER)):
                 problems.append(f"{metric.name} of {run.name} also asks for {observation.stable_hash}")
     queries = sum(len(run.metrics) for run in observation.step_analyses)
     return decision_check(
         "query scope",
         queries > 0 and not problems,
-        f"every query is over {observation.candidate_hash} only",
+        f"every query is over {observation.candidate_hash}, or the canary subset's cluster, only",
         "; ".join(problems) or f"{queries} queries",
     )
 

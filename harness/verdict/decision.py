@@ -23,11 +23,16 @@ def decision_taken(observation: Observation) -> Taken:
     final = observation.final_state
     if final is None:
         return Taken.NONE
-    if final.phase == "Healthy" and final.stable_hash == final.current_hash == observation.candidate_hash:
+    if final.phase in promoted_phases(observation) and final.stable_hash == final.current_hash == observation.candidate_hash:
         return Taken.PROMOTED
     if final.abort and final.phase == "Degraded" and final.stable_hash == observation.stable_hash:
         return Taken.ROLLED_BACK
     return Taken.NONE
+
+
+def promoted_phases(observation: Observation) -> tuple[str, ...]:
+    """What a Rollout whose candidate was promoted may be in; it is not Healthy while a candidate that comes and goes is away."""
+    return ("Healthy", "Progressing") if observation.interrupted else ("Healthy",)
 
 
 def decided_at(observation: Observation) -> float | None:

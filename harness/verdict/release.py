@@ -5,7 +5,7 @@ from __future__ import annotations
 from harness.observation import Observation, abort_time, failed_requests, time_to_safe, weight_steps
 from harness.observation.measure import candidate_version
 from harness.scenario import Decision, Scenario
-from harness.verdict.decision import BY_ANALYSIS, BY_DEADLINE, decision_taken
+from harness.verdict.decision import BY_ANALYSIS, BY_DEADLINE, decision_taken, promoted_phases
 from harness.verdict.experiment import count_failures, injected
 from harness.verdict.model import Check, Kind, Taken
 
@@ -30,8 +30,10 @@ def rollout_phase(scenario: Scenario, observation: Observation) -> Check:
     """The Rollout says so itself: Healthy without a message, or Degraded with the reason of the abort."""
     final = observation.final_state
     if scenario.expect is Decision.PROMOTE:
-        expected = "Healthy, no message"
-        passed = final is not None and final.phase == "Healthy" and not final.message and not final.abort
+        phases = promoted_phases(observation)
+        expected = f"{' or '.join(phases)}, no abort" if observation.interrupted else "Healthy, no message"
+        silent = final is not None and (observation.interrupted or not final.message)
+        passed = final is not None and final.phase in phases and silent and not final.abort
     else:
         reason = BY_DEADLINE if scenario.decided_by_deadline else BY_ANALYSIS
         expected = f"Degraded, RolloutAborted: ... {reason} ..."
@@ -115,9 +117,12 @@ def served_afterwards(scenario: Scenario, observation: Observation) -> Check:
     pod_hash = observation.candidate_hash if scenario.expect is Decision.PROMOTE else observation.stable_hash
     right = sum(each.version == version and 200 <= each.status < 300 and f"-{pod_hash}-" in (each.pod or "") for each in samples)
     enough = len(samples) >= MIN_FINAL_SAMPLES
+    # A candidate that was promoted and comes and goes leaves the gateway without anybody to ask, and nobody else may answer.
+    away = sum(each.version is None and each.status in observation.gateway_statuses for each in samples)
+    excused = away if observation.interrupted and scenario.expect is Decision.PROMOTE and right else 0
     return decision_check(
         "served afterwards",
-        right == len(samples) if enough else None,
+        right + excused == len(samples) if enough else None,
         f"all of at least {MIN_FINAL_SAMPLES} answers from {version} ({pod_hash})",
         f"{right} of {len(samples)} answers from {version}",
         tuple(sorted({f"{each.version or 'no version'} from {each.pod or 'no pod'}, {each.status}" for each in samples})),
@@ -130,7 +135,7 @@ def user_requests(scenario: Scenario, observation: Observation) -> Check:
     failed = [each for each in observation.responses if each.failed]
     by_canary = sum(is_candidate(each) and injected(scenario, each) for each in failed)
     others = len(failed) - by_canary
-    allowed = scenario.expect is Decision.ROLLBACK
+    allowed = scenario.expect is Decision.ROLLBACK or observation.interrupted
     expected = "failures by the injected fault only" if allowed else "no failed request at all"
     if not observation.responses:
         return decision_check("user requests", None, expected, "no request was recorded")

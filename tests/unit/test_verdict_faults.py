@@ -56,6 +56,23 @@ def outage(kind: str) -> w.World:
     return world
 
 
+def flapping() -> w.World:
+    """A candidate that is promoted although it comes and goes: the controller shields users from it, up to the promotion."""
+    world = w.good_promote(scenario("readiness"))
+    gone = world.services[2][0] + 8
+    promoted = world.services[4][0]
+    away = [(gone, w.virtual_service(0)), (gone + 1, w.virtual_service(30)), (promoted - 1, w.virtual_service(0))]
+    world.services = sorted([*world.services, *away], key=lambda each: each[0])
+    end = world.records[-40:]
+    for record in end:
+        record.update(status=503, version=None, pod=None, error="HTTP 503")
+    for sample in world.samples[:20]:
+        sample.update(status=503, version=None, pod=None)
+    lost = PodFacts(ran=True, ever_ready=True, readiness_losses=3)
+    world.facts |= {"gateway_statuses": frozenset({503, 504}), "interrupted": True, "candidate_pods": lost}
+    return world
+
+
 def never_ready() -> w.World:
     made = scenario("slow-start")
     world = w.begin(made)
@@ -77,7 +94,7 @@ WORLDS: dict[str, Callable[[], w.World]] = {
     "hang": lambda: never_answered("hang"),
     "reset": lambda: never_answered("reset"),
     "crash": lambda: outage("crash"),
-    "readiness": lambda: outage("readiness"),
+    "readiness": flapping,
     "slow-start": never_ready,
     "memory": leak,
 }
@@ -124,6 +141,15 @@ def pods(world: w.World, facts: PodFacts) -> None:
     world.facts["candidate_pods"] = facts
 
 
+def stable_again(world: w.World) -> None:
+    world.samples[30].update(version="v1.0", pod=f"webapp-{w.STABLE}-x0abc")
+
+
+def silence(world: w.World) -> None:
+    for sample in world.samples:
+        sample.update(status=503, version=None, pod=None)
+
+
 def stray_late(world: w.World) -> None:
     world.records[-5].update(status=503, version=None, pod=None, error="HTTP 503")
 
@@ -150,6 +176,10 @@ CASES: list[tuple[str, str, str, int, Callable[[w.World], Any]]] = [
     ("crash", "nothing ever crashed", "fault at work", 3, lambda x: pods(x, PodFacts(ran=True, ever_ready=True))),
     ("crash", "no user met it", "injected faults", 3, unharmed),
     ("crash", "an interruption where none was due", "weight sequence", 1, lambda x: x.facts.update(interrupted=False)),
+    ("readiness", "it never lost its readiness", "fault at work", 3, lambda x: pods(x, PodFacts(ran=True, ever_ready=True))),
+    ("readiness", "the old version answers afterwards", "served afterwards", 1, stable_again),
+    ("readiness", "nobody answers afterwards", "served afterwards", 1, silence),
+    ("readiness", "it was aborted", "decision", 3, lambda x: x.rollouts[-1][1]["status"].update(phase="Degraded", abort=True)),
     ("slow-start", "aborted by hand", "decided by the gate", 3, lambda x: message(x, "RolloutAborted: Rollout aborted update")),
     ("slow-start", "another reason in the end", "rollout phase", 3, lambda x: message(x, w.ABORTED)),
     ("slow-start", "before its time", "decided by the gate", 3, early),
