@@ -54,11 +54,14 @@ def test_a_reset_is_a_reset(start_webapp: Start) -> None:
 def test_a_hang_neither_answers_nor_closes_and_holds_no_thread(start_webapp: Start) -> None:
     server = start_webapp(FAULT_HANG_RATE="100", FAULT_ROUTES="/")
     before = open_fds(server.worker())
-    connections = [server.connect() for _ in range(100)]  # more than there are threads
-    for connection in connections:
+    connections = []
+    for hangs in range(1, 101):
+        connection = server.connect()
+        connections.append(connection)
         assert ask(connection, "/healthz").startswith(b"HTTP/1.1 200")
         connection.sendall(GET % b"/")
-    wait_for(lambda: server.injected("hang") == 100, "100 hangs")
+        wait_for(lambda hangs=hangs: server.injected("hang") == hangs, "hang")
+    assert server.worker().num_threads() < 50
     assert server.get("/headers").status_code == 200, "other requests are served meanwhile"
     for connection in connections:
         connection.setblocking(False)
@@ -80,9 +83,10 @@ def test_the_number_of_hung_connections_is_bounded(start_webapp: Start) -> None:
     oldest = server.connect()
     oldest.sendall(GET % b"/")
     wait_for(lambda: server.injected("hang") == 1, "the oldest")
-    others = [server.connect() for _ in range(512)]
-    for connection in others:
-        connection.sendall(GET % b"/")
+    others = []
+    for _ in range(512):
+        others.append(server.connect())
+        others[-1].sendall(GET % b"/")
     assert oldest.recv(1) == b"", "the oldest is closed"
     for connection in (oldest, *others):
         connection.close()
