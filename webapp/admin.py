@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from flask import Blueprint, Response, jsonify, request
-from werkzeug.exceptions import BadRequest, Forbidden, UnprocessableEntity, UnsupportedMediaType
+from werkzeug.exceptions import BadRequest, Forbidden, HTTPException, UnprocessableEntity, UnsupportedMediaType
 
 from webapp.fault_control import FaultControl
 from webapp.fault_reader import PlanError, json_value, plan_from_json, plan_to_json
@@ -51,8 +51,14 @@ def _body() -> object:
     if request.mimetype != "application/json":
         raise UnsupportedMediaType("a fault plan is sent as application/json")
     try:
-        return json_value(request.get_data())
+        body = request.get_data()
+    except HTTPException:
+        raise
+    except Exception as error:  # the server's own, about chunks that are none
+        raise BadRequest(f"the body cannot be read: {error}") from None
+    if len(body) < (request.content_length or 0):
+        raise BadRequest("the body ends early")
+    try:
+        return json_value(body)
     except ValueError as error:
         raise BadRequest(f"the body is not JSON: {error}") from None
-    except OSError as error:  # the server's own errors about a body that ends early or is badly chunked
-        raise BadRequest(f"the body cannot be read: {error}") from None

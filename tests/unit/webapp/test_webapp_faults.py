@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from webapp.faults import FaultInjector, FaultPlan, LatencyQuantiles
+from webapp.faults import FaultInjector, FaultPlan, LatencyQuantiles, RequestFaults, Scope
 
 REQUESTS = 2000
 
@@ -62,8 +62,106 @@ def test_the_quantiles_are_those_asked_for() -> None:
         assert interval.low <= share <= interval.high
 
 
+def test_the_tail_goes_on_as_it_came_and_ends() -> None:
+    quantiles = LatencyQuantiles(p50_ms=40, p90_ms=80, p99_ms=120)
+    assert quantiles.at(0.95) == pytest.approx(80 + 40 * 5 / 9)
+    assert quantiles.at(0.995) == pytest.approx(120 + 40 * 0.005 / 0.09)
+    assert 120 < quantiles.at(1 - 2**-53) <= 120 + 40 / 9
+
+
 @given(u=st.tuples(st.floats(0, 1, exclude_max=True), st.floats(0, 1, exclude_max=True)))
 def test_the_quantile_function_rises(u: tuple[float, float]) -> None:
     quantiles = LatencyQuantiles(p50_ms=1, p90_ms=20, p99_ms=300)
     low, high = sorted(u)
     assert quantiles.at(low) <= quantiles.at(high) + 1e-9
+
+
+def outcomes(*, seed: int = 7, **plan: float) -> dict[str | None, set[int]]:
+    """The numbers of the requests with each outcome."""
+    injector = FaultInjector(FaultPlan(seed=seed, **plan))
+    found: dict[str | None, set[int]] = {"error": set(), "hang": set(), "reset": set(), None: set()}
+    for k in range(REQUESTS):
+        found[injector.next().outcome].add(k)
+    return found
+
+
+def test_rates_add_up() -> None:
+    found = outcomes(error_rate=10, hang_rate=20, reset_rate=30)
+    for kind, share in (("error", 0.1), ("hang", 0.2), ("reset", 0.3), (None, 0.4)):
+        interval = binomtest(len(found[kind]), REQUESTS).proportion_ci(confidence_level=0.99)
+        assert interval.low <= share <= interval.high, kind
+    assert not outcomes(error_rate=33.3, hang_rate=33.3, reset_rate=33.4)[None]
+
+
+@pytest.mark.parametrize("kind", ["error", "hang", "reset"])
+def test_each_rate_of_100_hits_all_and_of_0_none(kind: str) -> None:
+    assert len(outcomes(**{f"{kind}_rate": 100})[kind]) == REQUESTS
+    for other in {"error", "hang", "reset"} - {kind}:
+        assert not outcomes(**{f"{kind}_rate": 100})[other]
+
+
+def test_neither_errors_nor_resets_move_when_another_rate_changes() -> None:
+    alone = outcomes(error_rate=10, reset_rate=10)
+    among = outcomes(error_rate=10, reset_rate=10, hang_rate=60)
+    assert (alone["error"], alone["reset"]) == (among["error"], among["reset"])
+
+
+HEADERS = {"x-canary": "yes", "x-empty": ""}
+
+
+def header(name: str) -> str | None:
+    return HEADERS.get(name.lower())
+
+
+@pytest.mark.parametrize(
+    ("scope", "covered"),
+    [
+        (Scope(), True),
+        (Scope(routes=("/",)), True),
+        (Scope(routes=("/headers", "/status/{code}")), False),
+        (Scope(header="X-Canary"), True),
+        (Scope(header="x-canary:yes"), True),
+        (Scope(header="X-Canary: yes "), True),
+        (Scope(header="X-Canary: y"), False),
+        (Scope(header="X-Canary:"), False),
+        (Scope(header="X-Empty:"), True),
+        (Scope(header="X-Other"), False),
+        (Scope(routes=("/",), header="X-Other"), False),
+    ],
+)
+def test_scopes(scope: Scope, covered: bool) -> None:
+    assert scope.covers("/", header) is covered
+
+
+def test_the_first_rule_that_covers_a_request_takes_the_plans_place() -> None:
+    rules = (
+        RequestFaults(scope=Scope(routes=("/headers",)), error_rate=100, status_code=501),
+        RequestFaults(scope=Scope(header="X-Canary"), latency_ms=50),
+    )
+    injector = FaultInjector(FaultPlan(scope=Scope(routes=("/",)), error_rate=100, rules=rules))
+    assert injector.next("/headers", header).status_code == 501
+    assert (injector.next("/", header).status_code, injector.next("/", header).delay_seconds) == (None, 0.05)
+    assert injector.next("/").status_code == 500
+    assert injector.next("/status/{code}").status_code is None
+
+
+def test_the_kth_decision_is_the_same_whoever_is_hit() -> None:
+    everywhere = FaultInjector(FaultPlan(error_rate=20, seed=3))
+    scoped = FaultInjector(FaultPlan(error_rate=20, seed=3, scope=Scope(routes=("/",))))
+    for k in range(200):
+        expected = everywhere.next().status_code
+        assert scoped.next("/" if k % 3 else "/headers").status_code == (expected if k % 3 else None)
+
+
+def test_only_requests_in_scope_count_for_the_crash_and_the_memory() -> None:
+    plan = FaultPlan(scope=Scope(routes=("/",)), crash_after_requests=2, memory_kib_per_request=8)
+    injector = FaultInjector(plan)
+    faults = [injector.next(route) for route in ("/", "/headers", "/", "/")]
+    assert [fault.crash for fault in faults] == [False, False, True, False]
+    assert [fault.memory_kib for fault in faults] == [8, 0, 8, 8]
+
+
+@pytest.mark.parametrize(("seconds", "flapped"), [(0, False), (1.99, False), (2, True), (3.99, True), (4, False), (7, True)])
+def test_readiness_flaps_by_the_clock(seconds: float, flapped: bool) -> None:
+    assert FaultPlan(readiness_flap_seconds=2).is_flapped(seconds) is flapped
+    assert not FaultPlan().is_flapped(seconds)

@@ -1,0 +1,102 @@
+"""SIGTERM under load: who has been promised an answer gets one."""
+
+import http.client
+import signal
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from webapp_server import DEADLINE_SECONDS, Server, Start, wait_for
+
+CLIENTS = 24
+HEALTHZ = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+class Client:
+    """Sends one request after another on one connection, until the server announces that it closes it."""
+
+    def __init__(self, server: Server) -> None:
+        self.seen: Counter[str] = Counter()
+        self._connection = http.client.HTTPConnection(*server.address, timeout=DEADLINE_SECONDS)
+
+    def run(self) -> None:
+        try:
+            while self.seen["closes"] == 0:
+                self._connection.request("GET", "/delay/0.01")
+                answer = self._connection.getresponse()
+                answer.read()
+                self.seen["answers" if answer.status == 200 else "failures"] += 1
+                self.seen["closes"] += answer.getheader("Connection") == "close"
+        except (OSError, http.client.HTTPException) as error:
+            self.seen[f"failures: {error!r}"] += 1
+        finally:
+            self._connection.close()
+
+
+def test_no_request_is_lost_on_connections_that_are_kept(start_webapp: Start) -> None:
+    server = start_webapp()
+    clients = [Client(server) for _ in range(CLIENTS)]
+    with ThreadPoolExecutor(CLIENTS) as pool:
+        done = [pool.submit(client.run) for client in clients]
+        wait_for(lambda: all(client.seen["answers"] >= 10 for client in clients), "load")
+        server.process.terminate()
+        for one in done:
+            one.result(DEADLINE_SECONDS)
+    for client in clients:
+        assert set(client.seen) == {"answers", "closes"}, client.seen
+    assert server.process.wait(DEADLINE_SECONDS) == 0
+
+
+def refuses(server: Server) -> bool:
+    try:
+        server.connect().close()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
+def test_the_port_is_closed_while_the_last_request_is_still_answered(start_webapp: Start) -> None:
+    server = start_webapp()
+    with ThreadPoolExecutor(1) as pool:
+        slow = pool.submit(server.get, "/delay/3")
+        wait_for(lambda: server.metric("http_server_active_requests") == 1, "request in flight")
+        server.process.terminate()
+        wait_for(lambda: refuses(server), "closed port")
+        assert not slow.done(), "so nobody waits at a port that nobody serves"
+        assert slow.result().status_code == 200
+    assert server.process.wait(DEADLINE_SECONDS) == 0
+
+
+def test_connections_that_waited_in_the_kernels_queue_are_answered(start_webapp: Start) -> None:
+    server = start_webapp()
+    worker = server.worker()
+    worker.suspend()
+    waiting = [server.connect() for _ in range(10)]
+    for connection in waiting:
+        connection.sendall(HEALTHZ)
+    worker.send_signal(signal.SIGTERM)
+    server.process.terminate()
+    worker.resume()
+    for connection in waiting:
+        with connection:
+            answer = connection.recv(65536)
+            assert answer.startswith(b"HTTP/1.1 200 OK"), answer
+            assert b"Connection: close" in answer
+    assert server.process.wait(DEADLINE_SECONDS) == 0
+
+
+def polled(server: Server) -> int:
+    """How many file descriptors the server's main thread waits for: its port, a pipe, and connections without a request."""
+    folder = Path(f"/proc/{server.worker().pid}/fdinfo")
+    return max(info.read_text().count("tfd:") for info in folder.iterdir())
+
+
+def test_a_connection_on_which_nothing_is_asked_does_not_hold_up_the_stop(start_webapp: Start) -> None:
+    server = start_webapp()
+    before = polled(server)
+    with server.connect() as silent:
+        # A thread waits five seconds for the first request, and then puts the connection aside.
+        wait_for(lambda: polled(server) > before, "connection that is put aside")
+        server.process.terminate()
+        assert server.process.wait(DEADLINE_SECONDS / 2) == 0, "well before the 20 s that a request in flight may take"
+        assert silent.recv(1) == b""
