@@ -4,7 +4,7 @@
 ARG PYTHON_IMAGE=python:3.11-slim
 
 # Two trees are made here, each to be copied to / as it is, its folders included, with one time, owner and set of rights: so two
-# builds of one source give the same layers, with any builder.
+# builds of one source give the same layers, with the classic builder, too.
 FROM ${PYTHON_IMAGE} AS build
 # Blank: pip's own default.
 ARG PIP_INDEX_URL=

@@ -16,7 +16,7 @@ import tarfile
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -41,7 +41,8 @@ class Docker:
 
     env: dict[str, str]
     base: str = ""
-    leftovers: list[str] = field(default_factory=list)
+    tags: list[str] = field(default_factory=list)
+    steps: list[str] = field(default_factory=list)
 
     def __call__(self, *args: str, seconds: float = DEADLINE_SECONDS, stdin: Any = subprocess.DEVNULL) -> str:
         done = subprocess.run(
@@ -60,9 +61,13 @@ class Docker:
             *(part for name in _PROXIES if name in os.environ for part in ("--build-arg", name)),
             str(context), seconds=BUILD_SECONDS,
         )  # fmt: skip
-        # The classic builder leaves an image behind for each step.
-        self.leftovers += [tag, *reversed(re.findall(r"^ ---> ([0-9a-f]{12})$", said, re.MULTILINE))]
+        self.tags.append(tag)
+        self.built(said)
         return str(self.inspect(tag)["Id"])
+
+    def built(self, said: str) -> None:
+        """Note what a build said of the images that the classic builder leaves behind, one for each step that it ran."""
+        self.steps += re.findall(r"(?<!Using cache\n) ---> ([0-9a-f]{12})$", said, re.MULTILINE)
 
     def inspect(self, image: str) -> dict[str, Any]:
         return dict(json.loads(self("inspect", image))[0])
@@ -80,10 +85,11 @@ class Docker:
         return "bridge" in self("network", "ls", "--format", "{{.Name}}").split()
 
     def clear(self) -> None:
-        keep = self.inspect(self.base)["Id"]
-        for image in self.leftovers:
-            if not keep.removeprefix("sha256:").startswith(image):
-                subprocess.run(["docker", "rmi", "--force", image], env=self.env, capture_output=True, check=False)
+        """Remove our tags, and of the steps' images those that nothing else uses by now."""
+        for image in (*self.tags, *reversed(self.steps)):
+            with suppress(RuntimeError):  # already gone with another one, or in use
+                if image in self.tags or not self.inspect(image)["RepoTags"]:
+                    self("rmi", image)
 
 
 def pip_index() -> dict[str, str]:

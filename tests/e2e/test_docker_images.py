@@ -20,7 +20,8 @@ from pathlib import Path
 
 import pytest
 import requests
-from docker_support import ROOT, CannotTest, Docker, base_image, engine
+from docker_support import ROOT, CannotTest, Docker, base_image, engine, pip_index
+from docs_support import shell_blocks
 from scipy.stats import binom
 
 from harness.images import ImageConfig, process_spec
@@ -256,3 +257,34 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def test_the_documents_commands_work(docker: Docker) -> None:
+    blocks = [block for block in shell_blocks("images.md") if block.startswith("# needs Docker")]
+    assert len(blocks) == 2
+    if not docker.can_publish():
+        blocks = [block for block in blocks if "bridge network" not in block.splitlines()[0]]
+    # As they stand, but for this machine's base and network, and without taking a name that may be the user's.
+    given = " ".join(f"--build-arg {name}={value}" for name, value in {"PYTHON_IMAGE": docker.base, **pip_index()}.items())
+    prelude = (
+        'docker() { local args=("${@//webapp:v/gateproof-test-docs:v}")\n'
+        f'if [[ $1 == build ]]; then command docker build --network=host {given} "${{args[@]:1}}"\n'
+        'else command docker "${args[@]}"; fi; }\nset -eu\n'
+    )
+    try:
+        for block in blocks:
+            done = subprocess.run(
+                ["bash", "-c", prelude + block],
+                cwd=ROOT,
+                env=docker.env,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=280,
+            )
+            assert done.returncode == 0, done.stderr
+            docker.built(done.stdout)
+            if "docker run" in block:
+                assert '"version":"v1.1"' in done.stdout
+    finally:
+        docker.tags += ["gateproof-test-docs:v1.0", "gateproof-test-docs:v1.1"]

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
+from docs_support import shell_blocks
 
 from harness.images.layers import WEBAPP_REQUIREMENTS, closure, webapp_files
 from harness.images.lock import locked_hashes
@@ -90,6 +91,15 @@ def test_hashes_of_another_version_are_not_claimed() -> None:
     assert f"flask=={version}" in LOCK
     document = bill(lock=LOCK.replace(f"flask=={version}", "flask==0.1"))
     assert [one["name"] for one in document["components"] if "externalReferences" not in one] == ["Flask"]
+
+
+def test_the_documents_command_writes_it(tmp_path: Path) -> None:
+    (command,) = [block for block in shell_blocks("images.md") if not block.startswith("# needs Docker")]
+    (tmp_path / "webapp").symlink_to(ROOT / "webapp")
+    path = f"{Path(sys.executable).parent}:/usr/bin:/bin"
+    subprocess.run(["bash", "-ec", command], cwd=tmp_path, env={"PATH": path, "PYTHONPATH": str(ROOT)}, check=True)
+    written = (tmp_path / "webapp.cdx.json").read_bytes()
+    assert written == webapp_sbom(webapp_files(ROOT / "webapp"), version="v1.0", lock=LOCK)
 
 
 @pytest.mark.parametrize("arguments", [[], ["webapp"], ["webapp", "v1", "more"]])
