@@ -15,11 +15,17 @@ Object = dict[str, Any]
 Render = Callable[..., dict[tuple[str, str], Object]]
 
 
-def definitions(folder: Path) -> Iterator[Object]:
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """Takes a lone `=`, which YAML 1.1 keeps for a purpose of its own, for the text that it is."""
+
+
+_Loader.add_constructor("tag:yaml.org,2002:value", lambda _, node: node.value)
+
+
+def definitions(folder: Path, pattern: str = "*.yaml") -> Iterator[Object]:
     """The CustomResourceDefinitions of all YAML files below a folder."""
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    for file in sorted(folder.rglob("*.yaml")):
-        for document in yaml.load_all(file.read_text(), Loader=loader):
+    for file in sorted(folder.rglob(pattern)):
+        for document in yaml.load_all(file.read_text(), Loader=_Loader):
             if document and document.get("kind") == "CustomResourceDefinition":
                 yield document
 

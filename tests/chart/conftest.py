@@ -4,16 +4,37 @@ from __future__ import annotations
 
 import math
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import jsonschema
 import pytest
 import yaml
+from chart_api import Api, api_server
 from chart_support import CHART, PLATFORMS, Object, Render, closed, definitions
+from chart_tools import check_programs, operator_definitions
 from gate_support import SCRAPE, Evaluate, Series
 
 from harness.chart import Helm
+
+# What the chart's objects are, and what the rollouts controller watches besides.
+ARGO = {"Rollout", "AnalysisTemplate", "ClusterAnalysisTemplate", "AnalysisRun", "Experiment"}
+ISTIO = {"Gateway", "VirtualService", "DestinationRule", "PeerAuthentication", "AuthorizationPolicy"}
+
+
+@pytest.fixture(scope="session")
+def api(bin_dir: Path, crd_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    """One real API server with the real definitions, for all tests; each uses a namespace of its own."""
+    wanted = [each for each in definitions(crd_dir) if each["spec"]["names"]["kind"] in ARGO | ISTIO]
+    assert len(wanted) == len(ARGO | ISTIO), "crd_dir holds other definitions than expected"
+    with api_server(bin_dir, tmp_path_factory.mktemp("api"), [*wanted, *operator_definitions()]) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def checks() -> Path:
+    """The folder with helm-unittest and kubeconform."""
+    return check_programs()
 
 
 @pytest.fixture(scope="session")

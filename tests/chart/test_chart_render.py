@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
-from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -233,15 +231,3 @@ def test_values_local_and_kind_hold_differences_only(helm: Helm) -> None:
     for platform in ("local", "kind"):
         ours = yaml.safe_load((CHART / f"values-{platform}.yaml").read_text())
         assert repeated(ours, base, platform) == []
-
-
-def test_every_value_has_a_comment() -> None:
-    lines = [line for line in (CHART / "values.yaml").read_text().splitlines() if line.strip()]
-    # A line that only opens a group, and values that one comment above explains together.
-    group = re.compile(r"[a-zA-Z]+:$")
-    together = ("periodSeconds", "timeoutSeconds", "failureThreshold", "cpu", "memory", "istio", "runAsGroup")
-    for before, line in pairwise(lines):
-        key = line.strip()
-        if key.startswith(("#", *together)) or group.match(key):
-            continue
-        assert before.strip().startswith("#"), line

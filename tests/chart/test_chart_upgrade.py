@@ -7,25 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from chart_api import DEADLINE, Api, api_server, process
-from chart_support import CHART, PLATFORMS, Object, definitions
+from chart_api import DEADLINE, Api, process
+from chart_support import CHART, PLATFORMS, Object
 
 from harness.chart import Helm
 from harness.errors import PlatformError
 
 CONTROLLER = "rollouts-controller"
 HASH = "rollouts-pod-template-hash"
-ARGO = {"Rollout", "AnalysisTemplate", "ClusterAnalysisTemplate", "AnalysisRun", "Experiment"}
-ISTIO = {"Gateway", "VirtualService", "DestinationRule"}
-KINDS = ARGO | ISTIO
-
-
-@pytest.fixture(scope="module")
-def api(bin_dir: Path, crd_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
-    wanted = [each for each in definitions(crd_dir) if each["spec"]["names"]["kind"] in KINDS]
-    assert len(wanted) == len(KINDS), "crd_dir holds other definitions than expected"
-    with api_server(bin_dir, tmp_path_factory.mktemp("api"), wanted) as running:
-        yield running
 
 
 class Release:

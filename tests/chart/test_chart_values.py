@@ -4,39 +4,18 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import jsonschema
 import pytest
-import yaml
 from chart_support import CHART, Object, Render
+from values_table import VALUES, current, groups, rows, written
 
 from harness.chart import Helm, failure, nested
 from harness.errors import PlatformError, UsageError
 from webapp.metrics import BUCKETS
 
 SCHEMA: Object = json.loads((CHART / "values.schema.json").read_text())
-VALUES: Object = yaml.safe_load((CHART / "values.yaml").read_text())
-# Maps whose keys are the user's.
-OPEN = {
-    "podAnnotations",
-    "podLabels",
-    "gateway.selector",
-    "serviceAccount.annotations",
-    "resources.requests",
-    "resources.limits",
-    "analysis.envoy.matchLabels",
-}
-
-
-def groups(values: Object, path: str = "") -> Iterator[str]:
-    """Every group of values: "" and the dotted paths below it."""
-    yield path
-    for key, value in values.items():
-        below = f"{path}.{key}".lstrip(".")
-        if isinstance(value, dict) and below not in OPEN:
-            yield from groups(value, below)
 
 
 def test_the_schema_is_a_schema() -> None:
@@ -115,6 +94,14 @@ def test_values_that_contradict_each_other_are_refused(render: Render, values: d
     with pytest.raises(UsageError, match=said) as refused:
         render(**values)
     assert "\n" not in str(refused.value)
+
+
+def test_every_value_is_explained() -> None:
+    assert [path for path, _, words in rows() if not words.endswith((".", ")", "…"))] == []
+
+
+def test_the_table_in_the_docs_is_current() -> None:
+    assert written() == current(), "docs/chart.md: run `python tests/chart/values_table.py`"
 
 
 def test_the_listed_buckets_are_the_apps() -> None:

@@ -60,10 +60,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- end -}}
 {{- end -}}
 
-{{/* Non-root, nothing to gain, nothing to write: for each container. */}}
+{{/* Non-root, nothing to gain and, unless the user wants it, nothing to write: for each container. */}}
 {{- define "webapp.containerSecurityContext" -}}
 allowPrivilegeEscalation: false
-readOnlyRootFilesystem: true
+readOnlyRootFilesystem: {{ .Values.securityContext.readOnlyRootFilesystem }}
 capabilities:
   drop: [ALL]
 {{- end -}}
@@ -76,13 +76,17 @@ seccompProfile:
   type: RuntimeDefault
 {{- end -}}
 
-{{/* The chart's own annotations of the pods; they win over the user's. */}}
-{{- define "webapp.podAnnotations" -}}
-prometheus.io/scrape: "true"
-prometheus.io/port: {{ int .Values.network.port | quote }}
-prometheus.io/path: /metrics
-{{- if eq .Values.analysis.source "istio" }}
-# The sidecar's histogram then has the bound that the gate asks for.
-sidecar.istio.io/statsHistogramBuckets: {{ dict "istiocustom" .Values.analysis.istio.latencyBucketsMs | toJson | quote }}
-{{- end }}
+{{/* The Gateway by which users come in. */}}
+{{- define "webapp.gatewayName" -}}
+{{- if .Values.gateway.create -}}
+{{- include "webapp.fullname" . -}}
+{{- else -}}
+{{- required "gateway.existing must name a Gateway when gateway.create is false" .Values.gateway.existing -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The labels of the pod of `helm test`. They differ from the app's, or the Service would send it users. */}}
+{{- define "webapp.testLabels" -}}
+app.kubernetes.io/name: {{ printf "%s-test" (include "webapp.name" .) | trunc 63 | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end -}}

@@ -2,7 +2,7 @@
 What the rollouts controller has written into objects of this chart, read back from the cluster.
 
 The controller writes its weights into the VirtualService and the pod-template hashes into the DestinationRule's subsets (or into
-the two Services' selectors). All of these lie in atomic fields: with server-side apply, Helm 4's way, whoever changes one part
+the two Services' selectors); at a step that sends testers to the canary, it puts a route of its own before the chart's. All of these lie in atomic fields: with server-side apply, Helm 4's way, whoever changes one part
 owns the whole field. An upgrade in the middle of a release that says 100/0 would therefore either be refused as a conflict or,
 when forced, take the canary's traffic away at once and let the analysis measure nothing; leaving the fields out is no way either,
 since Helm owned them once and the API would then remove them. So the templates say again what is there: nothing changes, nothing
@@ -65,5 +65,32 @@ host: {{ $fullname }}
 subset: {{ .side }}
 {{- else -}}
 host: {{ printf "%s-%s" $fullname .side }}
+{{- end -}}
+{{- end -}}
+
+{{/*
+The routes of the controller's own that are there now, as they are, as a JSON list. It sets them at their step and never again: an
+upgrade that dropped one would send the testers of a running release back to the stable version.
+*/}}
+{{- define "webapp.live.managedRoutes" -}}
+{{- $names := include "webapp.managedRoutes" . | fromJsonArray -}}
+{{- $found := list -}}
+{{- $live := lookup "networking.istio.io/v1" "VirtualService" .Release.Namespace (include "webapp.fullname" .) -}}
+{{- range $http := dig "spec" "http" list (default dict $live) -}}
+  {{- if has (dig "name" "" $http) $names -}}{{- $found = append $found $http -}}{{- end -}}
+{{- end -}}
+{{- toJson $found -}}
+{{- end -}}
+
+{{/*
+The Rollout's number of pods. With a HorizontalPodAutoscaler it is the autoscaler's: what is there is said again, since leaving out a
+field that Helm once owned would have the API remove it, and a Rollout without it falls to one pod. Where nothing is there, nothing.
+*/}}
+{{- define "webapp.live.replicas" -}}
+{{- if .Values.autoscaling.enabled -}}
+{{- $live := lookup "argoproj.io/v1alpha1" "Rollout" .Release.Namespace (include "webapp.fullname" .) -}}
+{{- with dig "spec" "replicas" 0 (default dict $live) -}}{{- int . -}}{{- end -}}
+{{- else -}}
+{{- int .Values.rollout.replicas -}}
 {{- end -}}
 {{- end -}}

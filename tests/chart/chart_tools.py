@@ -1,0 +1,60 @@
+"""What only these tests need: helm-unittest and kubeconform, and the Prometheus operator's definitions, from pinned Go modules.
+
+Built once into the user's cache, like the platform's programs: the entry's name is a hash of go.mod, go.sum and the Go version.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+from chart_support import Object, definitions
+
+from harness.platforms.local import binaries
+from harness.platforms.local.paths import cache_root
+
+TOOLCHAIN = Path(__file__).parent / "toolchain"
+PROGRAMS = ("helm-unittest", "kubeconform")
+OPERATOR = "github.com/prometheus-operator/prometheus-operator"
+DEADLINE = 600  # seconds; a first build takes about one minute on two idle cores
+
+
+def _go(*arguments: str, module: str) -> str:
+    done = subprocess.run(
+        [binaries.go_program(), *arguments],
+        cwd=TOOLCHAIN / module,
+        env=binaries._environment(),
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE,
+        check=False,
+    )
+    assert done.returncode == 0, f"go {arguments[0]}: {done.stderr[-2000:]}"
+    return done.stdout
+
+
+def check_programs() -> Path:
+    """The folder with PROGRAMS; built first where it is not there."""
+    digest = hashlib.sha256(binaries.cache_key().encode())
+    for name in ("go.mod", "go.sum"):
+        digest.update((TOOLCHAIN / "checks" / name).read_bytes())
+    folder = cache_root() / "toolchain" / f"chart-checks-{digest.hexdigest()[:16]}"
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not all(os.access(folder / program, os.X_OK) for program in PROGRAMS):
+            _go("build", "-trimpath", "-ldflags=-s -w", "-o", f"{folder}/", "tool", module="checks")
+    return folder
+
+
+def operator_definitions() -> Iterator[Object]:
+    """The CustomResourceDefinitions of PodMonitor and ServiceMonitor, read from the operator's module."""
+    found = json.loads(_go("mod", "download", "-json", OPERATOR, module="monitoring"))
+    folder = Path(found["Dir"]) / "example" / "prometheus-operator-crd"
+    for kind in ("podmonitors", "servicemonitors"):
+        yield from definitions(folder, f"*_{kind}.yaml")
