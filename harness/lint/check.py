@@ -30,8 +30,8 @@ def lint(documents: Iterable[Document], options: Options) -> list[Finding]:
                 return
             found.append(
                 Finding(
-                    rule=rule, severity=severity or rule.severity, file=document.file, line=document.line(path), subject=subject,
-                    message=message,
+                    rule=rule, severity=severity or rule.severity, file=document.file, line=document.line(path),
+                    subject=_one_line(subject), message=_one_line(message),
                 )
             )
 
@@ -48,6 +48,11 @@ def lint(documents: Iterable[Document], options: Options) -> list[Finding]:
         for document in world.of_kind(kind, "argoproj.io"):
             routes.examine_application(document, world, teller(document, f"{kind} {object_name(document)}"))
     return sorted(set(found), key=lambda each: each.order)
+
+
+def _one_line(text: str) -> str:
+    """As it is shown: names come from manifests, and may hold anything."""
+    return " ".join("".join(char if char.isprintable() else " " for char in text).split())
 
 
 _Teller = Callable[[Document, str], Tell]

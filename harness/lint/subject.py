@@ -13,8 +13,8 @@ from typing import Any
 from harness.lint import promql
 from harness.lint import promql_facts as facts
 from harness.lint.expr.evaluate import holds
-from harness.lint.expr.syntax import Malformed, Node, literals, parse
-from harness.lint.expr.types import Refused, Unknown
+from harness.lint.expr.syntax import Malformed, Node, Unknown, literals, parse
+from harness.lint.expr.types import Refused
 from harness.lint.model import Path
 from harness.lint.source import Document
 
@@ -151,7 +151,7 @@ class Metric:
         yield from _arguments(self.spec, self.path)
 
     def condition(self, which: str) -> Node | None:
-        """The tree of successCondition or failureCondition; None when it is not set. Raises Malformed when it is none."""
+        """The tree of successCondition or failureCondition; None when it is not set. Raises as `parse` does."""
         text = self.spec.get(which)
         if text is None or text == "":
             return None
@@ -194,7 +194,7 @@ class Metric:
         for which in ("successCondition", "failureCondition"):
             try:
                 node = self.condition(which)
-            except Malformed:
+            except (Malformed, Unknown):
                 continue
             found |= {sign * each for each in literals(node) for sign in (1, -1)} if node else set()
         return sorted(found)

@@ -10,8 +10,8 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from harness.lint.expr.syntax import Node
-from harness.lint.expr.types import PREDICATES, Refused, Unknown, check
+from harness.lint.expr.syntax import Node, Unknown
+from harness.lint.expr.types import PREDICATES, Refused, check
 
 _COMPARE: dict[str, Callable[[Any, Any], bool]] = {
     "<": lambda a, b: a < b, "<=": lambda a, b: a <= b, ">": lambda a, b: a > b, ">=": lambda a, b: a >= b,

@@ -28,12 +28,17 @@ _RIGHT = {"**", "^"}
 _UNARY = {"not": 50, "!": 50, "-": 90, "+": 90}
 _NEGATED = {"in", "matches", "contains", "startsWith", "endsWith"}
 _COMPARISONS = {"<", ">", "<=", ">="}
+# Far from any condition; what comes after parsing recurses into the tree.
 _DEPTH_AT_MOST = 60
-_LENGTH_AT_MOST = 10_000
+_TOKENS_AT_MOST = 250
 
 
 class Malformed(ValueError):
     """The condition is not an expression of the language."""
+
+
+class Unknown(Exception):
+    """Nothing certain can be said of it."""
 
 
 @dataclass(frozen=True)
@@ -54,10 +59,9 @@ def parse(text: str) -> Node:
 
     Raises:
         Malformed: it is none.
+        Unknown: it is too large to be looked at.
 
     """
-    if len(text) > _LENGTH_AT_MOST:
-        raise Malformed(f"it is longer than {_LENGTH_AT_MOST} characters")
     parser = _Parser(_tokens(text))
     node = parser.expression()
     if parser.peek() != ("end", ""):
@@ -74,6 +78,8 @@ def _tokens(text: str) -> list[tuple[str, str]]:
             raise Malformed(f"unexpected {text[at]!r}")
         if match.lastgroup != "space":
             found.append((str(match.lastgroup), match.group()))
+        if len(found) > _TOKENS_AT_MOST:
+            raise Unknown
         at = match.end()
     return [*found, ("end", "")]
 
@@ -107,7 +113,7 @@ class _Parser:
     def expression(self, lowest: int = 0) -> Node:
         self._depth += 1
         if self._depth > _DEPTH_AT_MOST:
-            raise Malformed("it is nested too deeply")
+            raise Unknown
         if lowest == 0 and self._is("let"):
             node = self._let()
         elif lowest == 0 and self._is("if"):

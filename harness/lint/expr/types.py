@@ -5,7 +5,7 @@ A mistake in a branch that is never reached spoils the whole condition there, so
 
 from __future__ import annotations
 
-from harness.lint.expr.syntax import Node
+from harness.lint.expr.syntax import Node, Unknown
 
 _NUMBERS = {"int", "float", "any"}
 _HOLDERS = {"vector", "list", "any"}
@@ -32,10 +32,6 @@ _ARTICLE = {
 
 class Refused(ValueError):
     """The controller would get an error instead of an answer."""
-
-
-class Unknown(Exception):
-    """Nothing certain can be said."""
 
 
 def check(node: Node, kind: str) -> str:

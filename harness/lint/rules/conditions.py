@@ -6,8 +6,8 @@ import math
 
 from harness.lint import promql
 from harness.lint import promql_facts as facts
-from harness.lint.expr.syntax import Malformed
-from harness.lint.expr.types import Refused, Unknown, check
+from harness.lint.expr.syntax import Malformed, Unknown
+from harness.lint.expr.types import Refused, check
 from harness.lint.model import Rule, Severity, Tell
 from harness.lint.subject import ERROR, FAILED, INCONCLUSIVE, SUCCESSFUL, Metric
 
