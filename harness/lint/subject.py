@@ -159,26 +159,26 @@ class Metric:
 
     @functools.cached_property
     def result_kind(self) -> str:
-        """The static type of `result`: vector, float or any."""
+        """The static type of `result` when there is data: vector, float or any."""
         if self.provider != "prometheus":
-            return "any"
+            return "float" if self.provider == "datadog" else "any"
         if self.prometheus.get("rangeQuery") is None and self.query is not None and facts.is_scalar(self.query):
             return "float"
         return "vector"
 
     def outcome(self, *values: float) -> str | None:
         """The phase of a measurement that gave these samples: Successful, Failed, Inconclusive or Error; None when unsure."""
-        result: Any = list(values)
-        if self.result_kind == "float":
-            result = values[0] if values else math.nan
-        return self.phase(result)
+        if self.result_kind != "float":
+            return self._phase(list(values), self.result_kind)
+        if not values and self.provider == "datadog":
+            return self._phase(None, "nil")
+        return self._phase(values[0] if values else math.nan, "float")
 
-    def phase(self, result: Any) -> str | None:
-        """The phase of a measurement with this result."""
+    def _phase(self, result: Any, kind: str) -> str | None:
         try:
             success, failure = self.condition("successCondition"), self.condition("failureCondition")
-            good = holds(success, result, self.result_kind) if success else None
-            bad = holds(failure, result, self.result_kind) if failure else None
+            good = holds(success, result, kind) if success else None
+            bad = holds(failure, result, kind) if failure else None
         except (Malformed, Refused):
             return ERROR
         except Unknown:

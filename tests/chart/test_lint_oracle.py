@@ -42,9 +42,9 @@ def asked(oracle: Path, questions: list[dict[str, Any]]) -> list[dict[str, str]]
 def ours(question: dict[str, Any]) -> str | None:
     """The lint's own answer; None where it does not dare to give one."""
     template = Template(Document(file="x", value={"kind": "AnalysisTemplate"}, lines={}))
+    provider = {"vector": {"prometheus": {"query": "x"}}, "float": {"prometheus": {"query": "scalar(x)"}}, "nil": {"datadog": {}}}
     spec = {
-        "successCondition": question["success"], "failureCondition": question["failure"],
-        "provider": {"prometheus": {"query": "scalar(x)" if question["kind"] == "float" else "x"}},
+        "successCondition": question["success"], "failureCondition": question["failure"], "provider": provider[question["kind"]],
     }
     return Metric(template, 0, spec).outcome(*map(float, question["values"]))
 
@@ -71,7 +71,8 @@ CONDITIONS = [
     "len(result) > 0 && !isNaN(result[0]) && result[0] >= 0.99", "len(result) == 0 || result[0] >= 0.95",
     "isNaN(result[0]) || result[0] >= 0.95", "isNaN(result) || result[0] > 0", "isInf(result[0])", "not isNaN(result[0])",
     "default(result, 0) < 0.05", "default(result[0], 0) < 0.05", "isNil(result)", "isNil(result) || result[0] > 0.5",
-    "result == nil", "(result[0] ?? 0) < 0.05", "result[0] ?? 0 < 0.05", "len(result) > 0 ? result[0] >= 0.95 : false",
+    "result == nil", "!isNil(result) && result < 0.5", "default(result, 1) < 0.5", "(result ?? 1) < 0.5", "result < 0.5",
+    "(result[0] ?? 0) < 0.05", "result[0] ?? 0 < 0.05", "len(result) > 0 ? result[0] >= 0.95 : false",
     "len(result) > 0 ? result[0] >= 0.95 : true", "len(result) and result[0] > 0",
     "all(result, # >= 0.5)", "any(result, {# > 0.5})",
     "none(result, isNaN(#))", "one(result, # > 0.5)", "count(result, # > 0.5) > 0", "len(result) > 0 && all(result, # >= 0.5)",
@@ -96,7 +97,8 @@ def test_conditions_as_people_write_them(oracle: Path) -> None:
 
 
 def every() -> list[tuple[str, list[str]]]:
-    return [("vector", values) for values in SAMPLES] + [("float", values) for values in SAMPLES if len(values) == 1]
+    floats = [("float", values) for values in SAMPLES if len(values) == 1]
+    return [("vector", values) for values in SAMPLES] + floats + [("nil", [])]
 
 
 class Writer:

@@ -20,7 +20,7 @@ _Names = dict[str, Any]
 
 
 def holds(node: Node, result: Any, kind: str) -> bool:
-    """Whether a condition is true of a measured value, whose static type is `kind`: vector (a list of numbers), float or any.
+    """Whether a condition is true of a measured value, of static type `kind`: vector (a list of numbers), float, nil or any.
 
     Raises:
         Refused: evaluating it is an error.

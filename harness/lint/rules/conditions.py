@@ -14,6 +14,9 @@ from harness.lint.subject import ERROR, FAILED, INCONCLUSIVE, SUCCESSFUL, Metric
 # These providers decide by themselves; every other one hands its value to the conditions.
 _DECIDES_ITSELF = {"job", "kayenta", "plugin", ""}
 
+# What their values look like is known.
+_MODELLED = {"prometheus", "datadog"}
+
 NO_CONDITION = Rule(
     id="GP101", name="no-condition", title="A metric without a condition", severity=Severity.ERROR,
     why="Without a successCondition and a failureCondition, every measurement that gets an answer is Successful.",
@@ -29,11 +32,12 @@ INVALID_CONDITION = Rule(
     see="GATE 1, GATE 9",
 )
 EMPTY_IS_ERROR = Rule(
-    id="GP103", name="unguarded-result", title="result[0] without a guard", severity=Severity.ERROR,
+    id="GP103", name="unguarded-result", title="A result without a guard against no data", severity=Severity.ERROR,
     why="When a query gives no sample, result[0] is an Error, not a failure. It is retried every 10 s, and after "
-    "consecutiveErrorLimit (4) the run aborts whatever is being released, with a cause that nobody chose. default() "
-    "and isNil() do not help: an empty list is not nil.",
-    fix="guard it: len(result) > 0 && !isNaN(result[0]) && result[0] …",
+    "consecutiveErrorLimit (4) the run aborts whatever is being released, with a cause that nobody chose. On "
+    "Prometheus default() and isNil() do not help, since an empty list is not nil. On Datadog no data is nil, and "
+    "whatever compares it does not compile.",
+    fix="Prometheus: len(result) > 0 && !isNaN(result[0]) && result[0] …; Datadog: default(result, a value that fails)",
     see="GATE 1, AR #1466",
 )
 EMPTY_PASSES = Rule(
@@ -85,7 +89,7 @@ def examine(metric: Metric, tell: Tell) -> None:
     if not metric.spec.get("successCondition") and not metric.spec.get("failureCondition"):
         tell(NO_CONDITION, metric.path, f"no condition: every answer of {metric.provider} counts as success")
         return
-    if _invalid(metric, tell) or metric.provider != "prometheus":
+    if _invalid(metric, tell) or metric.provider not in _MODELLED:
         return
     sure = _samples(metric, tell)
     if sure:
@@ -122,13 +126,9 @@ def _samples(metric: Metric, tell: Tell) -> bool:
         tell(INVALID_CONDITION, place, "the condition is an error for every value (default() gives the whole list back)")
         return False
     stands_in = facts.fallback(query) if query is not None else None
-    if metric.result_kind == "vector" and stands_in is None:
-        empty = metric.outcome()
-        if empty == ERROR:
-            tell(EMPTY_IS_ERROR, place, "no sample is an Error here, not a failure: result[0] has no guard")
-        elif empty == SUCCESSFUL:
-            tell(EMPTY_PASSES, place, "a query that gives no sample counts as success")
-    if query is None or facts.may_be_nan(query):
+    if metric.provider == "datadog" or (metric.result_kind == "vector" and stands_in is None):
+        _nothing(metric, tell)
+    if metric.provider == "prometheus" and (query is None or facts.may_be_nan(query)):
         nan = metric.outcome(math.nan)
         if nan == SUCCESSFUL:
             tell(NAN_PASSES, place, "NaN (no traffic) counts as success")
@@ -139,6 +139,17 @@ def _samples(metric: Metric, tell: Tell) -> bool:
     if between:
         tell(GAP, place, f"a value such as {min(between, key=_plain):g} meets neither condition: the release pauses")
     return None not in numbers and ERROR not in numbers
+
+
+def _nothing(metric: Metric, tell: Tell) -> None:
+    place = (*metric.path, _which(metric))
+    empty = metric.outcome()
+    if empty == SUCCESSFUL:
+        tell(EMPTY_PASSES, place, "a query that gives no data counts as success")
+    elif empty == ERROR and metric.provider == "datadog":
+        tell(EMPTY_IS_ERROR, place, "no data is nil, which is an Error here, behind !isNil() as well: only default() takes it")
+    elif empty == ERROR:
+        tell(EMPTY_IS_ERROR, place, "no sample is an Error here, not a failure: result[0] has no guard")
 
 
 def _plain(value: float) -> tuple[int, float]:

@@ -43,10 +43,11 @@ BLIND_MANAGER = Rule(
 NOT_RESPECTED = Rule(
     id="GP602", name="weights-synced", title="Argo CD writes the weights back", severity=Severity.WARNING,
     why="A sync in the middle of a release sets the weights to what Git says, 100/0, and the analysis measures a canary "
-    "without traffic. ignoreDifferences alone keeps the weights out of the comparison, not out of the sync.",
-    fix="ignoreDifferences for the VirtualService's .spec.http[].route[].weight, and syncOptions "
-    "RespectIgnoreDifferences=true",
-    see="GATE 14",
+    "without traffic; the same goes for the subsets' labels in a DestinationRule. ignoreDifferences alone keeps them "
+    "out of the comparison, not out of the sync.",
+    fix="ignoreDifferences for the VirtualService's .spec.http[].route[].weight (and the DestinationRule's "
+    ".spec.subsets[].labels), and syncOptions RespectIgnoreDifferences=true",
+    see="GATE 14, GATE 19",
 )
 RULES = (TWO_SERVICES, RETRIES, OUTLIERS, BLIND_MANAGER, NOT_RESPECTED)
 _NETWORKING = "networking.istio.io"
@@ -112,6 +113,10 @@ def examine_application(document: Document, world: World, tell: Tell) -> None:
             tell(BLIND_MANAGER, path, "every field that the rollouts controller wrote is ignored for ever")
         if difference.get("kind") in ("VirtualService", "*") and str(difference.get("group", _NETWORKING)) in (_NETWORKING, "*"):
             ignores_weights = True
+    kinds = {str(mapping(each).get("kind")) for each in sequence(spec.get("ignoreDifferences"))}
+    subsets = any((rollout.istio or {}).get("destinationRule") for rollout in world.rollouts)
+    if ignores_weights and subsets and not kinds & {"DestinationRule", "*"}:
+        tell(NOT_RESPECTED, (*base, "ignoreDifferences"), "the subsets' labels in the DestinationRule are not ignored")
     options = [str(each) for each in sequence(mapping(spec.get("syncPolicy")).get("syncOptions"))]
     if ignores_weights and "RespectIgnoreDifferences=true" not in options:
         tell(

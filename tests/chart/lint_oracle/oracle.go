@@ -46,6 +46,10 @@ func main() {
 			values = append(values, number(each))
 		}
 		var result any = values
+		if asked.Kind == "nil" {
+			var nothing *float64
+			result = nothing
+		}
 		if asked.Kind == "float" {
 			result = values[0]
 		}

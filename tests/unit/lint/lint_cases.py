@@ -77,6 +77,8 @@ def destination_rule(**policy: Any) -> Object:
 
 WEIGHTS = {"group": "networking.istio.io", "kind": "VirtualService", "jqPathExpressions": [".spec.http[].route[].weight"]}
 
+SUBSETS = WEIGHTS | {"kind": "DestinationRule", "jqPathExpressions": [".spec.subsets[].labels"]}
+
 
 def application(*differences: Object, options: tuple[str, ...] = ("RespectIgnoreDifferences=true",)) -> Object:
     spec = {"ignoreDifferences": list(differences), "syncPolicy": {"syncOptions": list(options)}}
@@ -103,6 +105,10 @@ def quantile(limit: str, query: str = "histogram_quantile(0.95, sum by (le) (rat
     return template(metric(filled, f"len(result) > 0 && result[0] < {limit}"))
 
 
+def datadog(condition: str) -> Object:
+    return template(metric(condition=condition, provider={"datadog": {"apiVersion": "v2", "query": "avg:errors{*}"}}))
+
+
 CASES = [
     Case("GP101", [template(metric(condition=None))], [template()]),
     Case("GP101", [template(metric(condition=None, provider={"web": {"url": "http://x"}}))],
@@ -122,6 +128,8 @@ CASES = [
          [template(metric(condition="len(result) > 0 ? result[0] >= 0.99 : false"))], note="isNil does not help, a ternary does"),
     Case("GP103", [template(metric(ALL, "result[0] > 5"))], [template(metric(f"{ALL} or vector(0)", "result[0] > 5"))],
          note="never empty"),
+    Case("GP103", [datadog("!isNil(result) && result < 0.01")], [datadog("default(result, 1) < 0.01")], note="Datadog"),
+    Case("GP104", [datadog("default(result, 0) < 0.01")], [datadog("default(result, 1) < 0.01")], note="Datadog"),
     Case("GP104", [template(metric(condition="len(result) == 0 || result[0] >= 0.99"))], [template()]),
     Case("GP104", [template(metric(condition="all(result, # >= 0.99)"))],
          [template(metric(condition="len(result) > 0 && all(result, # >= 0.99)"))], note="all() of nothing is true"),
@@ -252,5 +260,7 @@ CASES = [
     Case("GP601", [application({"group": "*", "kind": "Rollout", "managedFieldsManagers": ["rollouts-controller"]})],
          [application(WEIGHTS)]),
     Case("GP602", [application(WEIGHTS, options=())], [application(WEIGHTS)]),
-    Case("GP602", [application(), rollout(canary=ISTIO)], [application(WEIGHTS), rollout(canary=ISTIO)]),
+    Case("GP602", [application(), rollout(canary=SERVICES)], [application(WEIGHTS), rollout(canary=SERVICES)]),
+    Case("GP602", [application(WEIGHTS), rollout(canary=ISTIO)], [application(WEIGHTS, SUBSETS), rollout(canary=ISTIO)],
+         note="the subsets' labels"),
 ]
