@@ -81,14 +81,29 @@ class Helm:
     ) -> list[dict[str, Any]]:
         """The chart's objects with these values, rendered without a cluster; `helm test` pods included.
 
+        Raises as `render` does.
+        """
+        text = self.render(release, namespace, chart, values_files=values_files, set_values=set_values)
+        return [document for document in yaml.load_all(text, Loader=_LOADER) if document]
+
+    def render(
+        self,
+        release: str,
+        namespace: str,
+        chart: Path,
+        *,
+        values_files: Sequence[Path] = (),
+        set_values: Mapping[str, object] | None = None,
+    ) -> str:
+        """The chart as YAML text with its comments, rendered without a cluster.
+
         Raises:
             UsageError: the chart or its schema refuses the values.
 
         """
         _present(chart)
         with self._values(values_files, set_values) as values:
-            text = self._run("template", release, str(chart), "--namespace", namespace, *values)
-        return [document for document in yaml.load_all(text, Loader=_LOADER) if document]
+            return self._run("template", release, str(chart), "--namespace", namespace, *values)
 
     def lint(self, chart: Path, *, values_files: Sequence[Path] = (), set_values: Mapping[str, object] | None = None) -> None:
         """Check the chart; a warning counts as a failure.

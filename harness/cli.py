@@ -12,6 +12,7 @@ import click
 
 from harness.errors import EXIT_PLATFORM, EXIT_USAGE, HarnessError
 from harness.faults import FAULTS
+from harness.lint.command import lint
 from harness.options import Common, common_options, options_of, parse_numbers, platform_options
 from harness.platforms.catalog import PlatformOptions, make
 
@@ -115,6 +116,9 @@ def setup(platform: PlatformOptions) -> int:
     make(platform).setup(_say)
     click.echo("everything is there")
     return 0
+
+
+cli.add_command(lint)
 
 
 def _say(line: str) -> None:

@@ -1,0 +1,1 @@
+"""PURE: the rules, one module for each thing that is looked at."""
