@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlsplit
 
 import gevent
 from flask import jsonify, request
+from guard import refusal as host_refusal
 from locust.env import Environment
 
 _LOG = logging.getLogger(__name__)
@@ -27,6 +29,8 @@ def guard(
 
     @web_ui.app.before_request  # type: ignore[untyped-decorator, unused-ignore]
     def refuse() -> Any:
+        if _is_foreign(web_ui.host):
+            return "this page takes orders from itself only", 403
         if _is_form() and (line := refusal(request.form.to_dict())):
             _LOG.error(line)
             return jsonify({"success": False, "message": line, "host": environment.host})
@@ -39,6 +43,22 @@ def guard(
         return response
 
     _stop_at(environment, max_run_time)
+
+
+def _is_foreign(web_host: str) -> bool:
+    """Whether another site's page is behind the request: it may not have our loads sent to ports of this machine.
+
+    Locust allows every origin, and a name that a stranger owns may be pointed at loopback.
+    """
+    origin = request.headers.get("Origin")
+    if request.method == "POST" and origin is not None and urlsplit(origin).netloc != request.host:
+        return True
+    return _loopback(f"http://{web_host}") and not _loopback(f"http://{request.host}")
+
+
+def _loopback(url: str) -> bool:
+    """Whether the URL is one of this machine's loopback addresses."""
+    return host_refusal(url, None) is None
 
 
 def _is_form() -> bool:

@@ -146,6 +146,7 @@ def test_the_history_holds_each_second_and_each_route(serve: Callable[..., Serve
     assert len(seconds) >= 4
     assert list(seconds.values())[-1] == {"/", "/a", "Aggregated"}
     assert sorted(seconds) == list(seconds)
+    assert len(html_data(load.folder)["history"]) >= 3
 
 
 def test_the_reports_survive_a_second_signal(serve: Callable[..., Server], start: Callable[..., Load]) -> None:

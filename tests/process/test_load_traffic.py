@@ -17,7 +17,6 @@ from harness.errors import UsageError
 from harness.load import LOCUSTFILE, Load
 from harness.load_shape import LoadShape
 from loadtest.traffic.routes import Mix, parse_routes
-from loadtest.traffic.shapes import Shape, Sine, ramp, spike
 
 
 def arrivals_of(server: Server, load: Load, seconds: float) -> list[float]:
@@ -29,29 +28,24 @@ def arrivals_of(server: Server, load: Load, seconds: float) -> list[float]:
 
 
 @pytest.mark.parametrize(
-    ("shape", "same", "edges"),
+    ("shape", "edges", "due"),
     [
-        (LoadShape(kind="ramp", rps_from=20, period_seconds=4), ramp(rps_from=20, rps=100, period=4), (0, 1, 2, 3, 4, 5)),
-        (
-            LoadShape(kind="spike", spike_rps=300, spike_at_seconds=2, spike_seconds=1),
-            spike(rps=100, spike_rps=300, at=2, seconds=1),
-            (0, 2, 3, 5),
-        ),
-        (LoadShape(kind="sine", amplitude=100, period_seconds=4), Sine(rps=100, amplitude=100, period=4), (0, 2, 4, 6)),
+        (LoadShape(kind="ramp", rps_from=20, period_seconds=4), (0, 1, 2, 3, 4, 5), (30, 50, 70, 90, 100)),
+        (LoadShape(kind="spike", spike_rps=300, spike_at_seconds=2, spike_seconds=1), (0, 2, 3, 5), (200, 300, 200)),
+        # 100 x 2 seconds, and 100 x 4 / pi more or less.
+        (LoadShape(kind="sine", amplitude=100, period_seconds=4), (0, 2, 4, 6), (327, 73, 327)),
     ],
     ids=["ramp", "spike", "sine"],
 )
 def test_the_server_sees_the_shape(
-    serve: Callable[..., Server], start: Callable[..., Load], shape: LoadShape, same: Shape, edges: tuple[float, ...]
+    serve: Callable[..., Server], start: Callable[..., Load], shape: LoadShape, edges: tuple[float, ...], due: tuple[float, ...]
 ) -> None:
     server = serve()
     load = start(server.url, rps=100, shape=shape)
     arrivals = arrivals_of(server, load, edges[-1] + 0.1)
-    # Up to 0.1 s of what is due may come late on a busy machine, and the first turn itself is up to one interval after 0.
-    for begin, end in itertools.pairwise(edges):
-        due = same.total(end) - same.total(begin)
-        slack = 2 + 0.1 * (same.rate(begin) + same.rate(end))
-        assert sum(begin <= arrival < end for arrival in arrivals) == pytest.approx(due, abs=slack), (begin, end)
+    # Never more than is due, but for 0.1 s of it that comes late; less where the machine is too busy to keep up.
+    for (begin, end), number in zip(itertools.pairwise(edges), due, strict=True):
+        assert 0.7 * number - 5 <= sum(begin <= arrival < end for arrival in arrivals) <= number + 22, (begin, end)
 
 
 def test_routes_methods_and_a_header_on_a_share_of_them(serve: Callable[..., Server], start: Callable[..., Load]) -> None:
@@ -99,17 +93,17 @@ def test_what_cannot_be_is_a_usage_error_in_one_line(start: Callable[..., Load],
 def test_options_come_from_the_environment_too(serve: Callable[..., Server], tmp_path: Path) -> None:
     server = serve()
     run = subprocess.run(
-        [sys.executable, "-m", "locust", "-f", str(LOCUSTFILE), "--host", server.url, "--headless", "--run-time", "1s"],
+        [sys.executable, "-m", "locust", "-f", str(LOCUSTFILE), "--host", server.url, "--headless", "--run-time", "3s"],
         cwd=tmp_path,
         env={
-            "HOME": str(tmp_path), "GATEPROOF_RPS": "60", "GATEPROOF_ROUTES": "/a", "GATEPROOF_SHAPE": "",
+            "HOME": str(tmp_path), "GATEPROOF_RPS": "4", "GATEPROOF_ROUTES": "/a", "GATEPROOF_SHAPE": "",
             "GATEPROOF_HEADER": "X-Tester: yes", "GATEPROOF_SPIKE_AT": "3",
         },
         capture_output=True, text=True, timeout=30, check=False,
     )  # fmt: skip
     assert run.returncode == 0, run.stderr
     assert set(server.asked) == {("GET", "/a", "yes")}
-    assert server.count > 20
+    assert 1 <= server.count <= 13  # one in each quarter of a second
     assert "--spike-at has no effect on a load of the shape steady" in run.stderr
 
 
@@ -118,8 +112,8 @@ def test_the_web_form_is_checked_and_a_change_takes_effect_at_once(
 ) -> None:
     server = serve()
     port = free_port()
-    # At this rate 50 users would hold turns for the next 500 seconds, if they kept them.
-    start(server.url, web_ui_port=port, rps=0.1, users=50)
+    # At this rate the first turn would come after minutes, if the user who holds it kept it.
+    start(server.url, web_ui_port=port, rps=0.001, users=50)
 
     def ask(**form: str) -> dict[str, object]:
         common = {"user_count": "50", "spawn_rate": "50", "host": server.url}
@@ -144,8 +138,12 @@ def test_the_web_form_is_checked_and_a_change_takes_effect_at_once(
             told = ask(**form)
             assert told["success"] is False
             assert line in str(told["message"])
-        assert server.count <= 1
+        for headers in ({"Origin": "http://example.test"}, {"Origin": "null"}, {"Host": f"example.test:{port}"}):
+            form = {"user_count": "50", "spawn_rate": "50", "host": server.url, "requests_per_second": "100"}
+            stranger = session.post(f"http://127.0.0.1:{port}/swarm", data=form, headers=headers, timeout=10)
+            assert stranger.status_code == 403
+        assert server.count == 0
         assert ask(requests_per_second="100", routes="/changed", header="", shape="steady")["success"] is True
         wait_until(lambda: server.count >= 100, "a hundred requests at the new rate", 10)
         session.post(f"http://127.0.0.1:{port}/stop", timeout=20)
-    assert {path for _, path, _ in server.asked[1:]} == {"/changed"}
+    assert {path for _, path, _ in server.asked} == {"/changed"}
