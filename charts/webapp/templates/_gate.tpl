@@ -94,7 +94,9 @@ extrapolated: increase(), for counters that an app creates at zero when it start
 
 counted: for counters that a proxy creates with the first request that they count. increase() never sees that first value, and an
 error that stays the only one would be lost with it. So: the last value, less the last one from before the window; all of it
-where there was none (five minutes back: one missed scrape makes no series new) or where it was higher (a proxy that began anew).
+where there was none, or where the counter began anew since (Envoy forgets a cluster that is removed, and a later one of the same
+name may have counted beyond the old value: only a reset tells). "Before" looks back half a window: far enough that one missed scrape
+makes no series new, and not so far that it finds another release's.
 */}}
 {{- define "webapp.gate.increase" -}}
 {{- $series := printf "%s{%s}" .metric .series -}}
@@ -102,7 +104,8 @@ where there was none (five minutes back: one missed scrape makes no series new) 
 {{- printf "sum(increase(%s[%ds]))" $series .window -}}
 {{- else -}}
 {{- $now := printf "last_over_time(%s[%ds])" $series .window -}}
-{{- printf "sum((%s - last_over_time(%s[5m] offset %ds) >= 0) or %s)" $now $series .window $now -}}
+{{- $back := max 1 (div (int .window) 2) | int -}}
+{{- printf "sum((%s - last_over_time(%s[%ds] offset %ds) unless resets(%s[%ds]) > 0) or %s)" $now $series $back (int .window) $series (add .window $back | int) $now -}}
 {{- end -}}
 {{- end -}}
 
