@@ -149,7 +149,7 @@ def _timing(metric: Metric, world: World, tell: Tell) -> None:
                 break
     if metric.query is None or unresolved(str(metric.prometheus.get("query")), metric.template.args):
         return
-    reach = facts.longest_range(metric.query)
+    reach = facts.reach(metric.query)
     delay = seconds(metric.spec.get("initialDelay")) or 0.0
     waited = min((use.waited for use in uses), default=0.0)
     if "{{" not in str(metric.spec.get("initialDelay")) and delay + waited < reach:
