@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from harness.errors import EXIT_OK, EXIT_OTHER_DECISION, EXIT_USAGE, UsageError
+from harness.errors import EXIT_OK, EXIT_USAGE, UsageError
 
 if TYPE_CHECKING:
     from harness.lint.files import Input
 
+EXIT_FOUND = 1
 _SEVERITIES = ("error", "warning", "note")
 _FORMATS = ("text", "json", "github", "sarif")
 
@@ -79,7 +80,7 @@ def lint(*, files: tuple[str, ...], rules: bool, output: str, fail_on: str, **gi
         click.echo(f"error: {line}", err=True)
     if found.unreadable:
         return EXIT_USAGE
-    return EXIT_OTHER_DECISION if any(each.severity >= Severity[fail_on.upper()] for each in findings) else EXIT_OK
+    return EXIT_FOUND if any(each.severity >= Severity[fail_on.upper()] for each in findings) else EXIT_OK
 
 
 def _input(files: tuple[str, ...], chart: Path | None, values: tuple[Path, ...], settings: tuple[str, ...]) -> Input:

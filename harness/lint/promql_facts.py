@@ -224,7 +224,15 @@ def ranges(node: Expr) -> list[tuple[str, float]]:
     ]
 
 
-def longest_range(node: Expr) -> float:
-    """Seconds that the query looks back at most; 0 when it looks at the present alone."""
-    found = [each.range for each in walk(node) if isinstance(each, pp.MatrixSelector | pp.SubqueryExpr)]
-    return max((each.total_seconds() for each in found if each), default=0.0)
+def reach(node: Expr, picks: bool = False) -> float:
+    """Seconds that the query looks back at most; 0 when it looks at the present alone.
+
+    `last_over_time(x[5m] offset 1m)` is the value of a minute ago, however old it may be: only the offset counts.
+    """
+    far = 0.0
+    if isinstance(node, pp.VectorSelector | pp.SubqueryExpr) and node.offset:
+        far += max(node.offset.total_seconds(), 0.0)
+    if isinstance(node, pp.MatrixSelector | pp.SubqueryExpr) and node.range and not picks:
+        far += node.range.total_seconds()
+    last = function(node) == "last_over_time"
+    return far + max((reach(part, picks=last) for part in parts(node)), default=0.0)

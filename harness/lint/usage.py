@@ -59,7 +59,10 @@ class Rollout:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Use:
-    """One place where a Rollout runs analyses. `waited` are the seconds of pauses since the weight last changed."""
+    """One place where a Rollout runs analyses. `waited`: the seconds of pauses since the weight last changed.
+
+    For a background analysis, those before its starting step.
+    """
 
     rollout: Rollout
     when: str
@@ -102,7 +105,10 @@ def uses(rollout: Rollout) -> Iterator[Use]:
     if rollout.canary is not None:
         base: Path = ("spec", "strategy", "canary")
         if isinstance(rollout.canary.get("analysis"), dict):
-            yield Use(rollout=rollout, when=BACKGROUND, path=(*base, "analysis"), analysis=rollout.canary["analysis"])
+            background = rollout.canary["analysis"]
+            before = rollout.steps[: max(whole(background.get("startingStep")) or 0, 0)]
+            paused = sum(pause_seconds(step) or 0.0 for step in before)
+            yield Use(rollout=rollout, when=BACKGROUND, path=(*base, "analysis"), analysis=background, waited=paused)
         waited = 0.0
         for index, step in enumerate(rollout.steps):
             if "setWeight" in step:
@@ -130,6 +136,14 @@ class World:
         self.templates = [template_of(each) for each in documents if _is(each, *TEMPLATES)]
         self.rollouts = [Rollout(each) for each in documents if _is(each, "Rollout")]
         self.uses = [use for rollout in self.rollouts for use in uses(rollout)]
+        self._named: dict[tuple[str, str], list[Template]] = {}
+        for template in self.templates:
+            self._named.setdefault((template.kind, template.name), []).append(template)
+        self._run = {use: self._find(use) for use in self.uses}
+        self._used: dict[Template, list[Use]] = {}
+        for use, templates in self._run.items():
+            for template in templates:
+                self._used.setdefault(template, []).append(use)
 
     def of_kind(self, kind: str, group: str) -> list[Document]:
         """The objects of a kind whose apiVersion is of a group."""
@@ -137,12 +151,14 @@ class World:
 
     def run_by(self, use: Use) -> list[Template]:
         """The templates in the input that a use runs, those that they name in their turn among them."""
+        return self._run[use]
+
+    def _find(self, use: Use) -> list[Template]:
         found: list[Template] = []
         wanted = use.references
         while wanted:
-            kind, name = wanted.pop(0)
-            for template in self.templates:
-                if (template.kind, template.name) == (kind, name) and template not in found and _same_place(use, template):
+            for template in self._named.get(wanted.pop(0), []):
+                if template not in found and _same_place(use, template):
                     found.append(template)
                     wanted += _references(template.spec.get("templates"))
         return found
@@ -154,7 +170,7 @@ class World:
 
     def uses_of(self, template: Template) -> list[Use]:
         """Where a template is run."""
-        return [use for use in self.uses if template in self.run_by(use)]
+        return self._used.get(template, [])
 
     def scope(self, metric: Metric) -> str:
         """How a metric's query is tied to the new version by its arguments.

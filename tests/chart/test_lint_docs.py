@@ -14,6 +14,13 @@ ROOT = DOCS.parent
 _SHOWN = re.compile(r"^```sh\n(?P<command>.*?)^```\n(?:\n^```text\n(?P<output>.*?)^```$)?", re.MULTILINE | re.DOTALL)
 
 
+def test_run_sh_has_the_command() -> None:
+    argv = ["./run.sh", "lint", "--rules"]
+    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60, stdin=subprocess.DEVNULL)
+    assert done.returncode == 0, done.stderr
+    assert "GP103" in done.stdout
+
+
 def test_every_command_of_the_document_works_and_prints_what_it_shows(bin_dir: Path, tmp_path: Path) -> None:
     (tmp_path / "charts").symlink_to(ROOT / "charts")
     environment = os.environ | {"PYTHONPATH": str(ROOT), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}

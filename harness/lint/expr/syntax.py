@@ -5,6 +5,7 @@ Precedences and forms are those of expr-lang 1.17, which Argo Rollouts 1.10 comp
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -54,6 +55,7 @@ class Node:
     parts: tuple[Node, ...] = ()
 
 
+@functools.lru_cache(maxsize=512)
 def parse(text: str) -> Node:
     """The tree of a condition.
 

@@ -149,12 +149,11 @@ def _timing(metric: Metric, world: World, tell: Tell) -> None:
                 break
     if metric.query is None or unresolved(str(metric.prometheus.get("query")), metric.template.args):
         return
-    reach = facts.longest_range(metric.query)
+    reach = facts.reach(metric.query)
     delay = seconds(metric.spec.get("initialDelay")) or 0.0
-    waits = [use.waited for use in uses if use.when == STEP]
-    known = bool(uses) and len(waits) == len(uses)
-    if "{{" not in str(metric.spec.get("initialDelay")) and delay + (min(waits) if known else 0) < reach:
-        tell(EARLY, metric.path, f"the first measurement comes {delay:g} s after the start and looks back {reach:g} s")
+    waited = min((use.waited for use in uses), default=0.0)
+    if "{{" not in str(metric.spec.get("initialDelay")) and delay + waited < reach:
+        tell(EARLY, metric.path, f"the first measurement comes {delay + waited:g} s after the start and looks back {reach:g} s")
     every = seconds(interval) if interval else None
     if every and reach and every > reach:
         tell(BLIND, (*metric.path, "interval"), f"every {every:g} s it looks back {reach:g} s")
@@ -212,8 +211,8 @@ def examine_use(use: Use, world: World, tell: Tell) -> None:
         return
     start = whole(use.analysis.get("startingStep")) or 0
     lasting = [pause_seconds(step) or 0.0 for step in use.rollout.steps[start:]]
-    if any("analysis" in step or "experiment" in step for step in use.rollout.steps[start:]):
-        return
+    if any(key in step for step in use.rollout.steps[start:] for key in ("analysis", "experiment", "plugin")):
+        return  # these take their time as well, and nobody knows how much
     for template in templates:
         for metric in template.metrics:
             delay = seconds(metric.spec.get("initialDelay")) or 0.0

@@ -66,6 +66,7 @@ def with_line(number: int, line: str) -> str:
         pytest.param(with_line(11, "    # gateproof: ignore gp103, GP305"), {"GP101"}, id="a whole metric, two rules"),
         pytest.param(with_line(11, "    # gateproof: ignore GP101"), {"GP305", "GP103", "GP101"}, id="not of the next metric"),
         pytest.param(with_line(5, "# gateproof: ignore"), set(), id="a whole object, every rule"),
+        pytest.param(with_line(16, "      # gateproof: ignore GP103\n\n      # since …"), {"GP305", "GP101"}, id="with a reason"),
         pytest.param(with_line(2, "# gateproof: ignore"), {"GP305", "GP103", "GP101"}, id="another object"),
         pytest.param(with_line(5, "# a gateproof word: ignore"), {"GP305", "GP103", "GP101"}, id="no comment of ours"),
     ],
