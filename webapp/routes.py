@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 import threading
@@ -23,6 +24,7 @@ ANSWERABLE = frozenset(status.value for status in HTTPStatus if status.value >= 
 _PARAMETER = re.compile(r"<(?:[^:<>]+:)?([^<>]+)>")
 
 
+@functools.cache
 def route_template(rule: str) -> str:
     """A routing rule in the form that metrics, spans and OpenAPI use: `/status/<code>` becomes `/status/{code}`."""
     return _PARAMETER.sub(r"{\1}", rule)
