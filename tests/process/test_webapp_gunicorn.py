@@ -119,7 +119,8 @@ def test_sigterm_lets_the_request_in_flight_finish(start: Start) -> None:
     server = start()
     with ThreadPoolExecutor(1) as pool:
         slow = pool.submit(server.get, "/delay/1")
-        wait_for(lambda: 'http_server_active_requests{http_request_method="GET",url_scheme="http"} 1.0' in server.get("/metrics").text, "request in flight")
+        in_flight = 'http_server_active_requests{http_request_method="GET",url_scheme="http"} 1.0'
+        wait_for(lambda: in_flight in server.get("/metrics").text, "request in flight")
         server.process.terminate()
         assert slow.result().json() == {"delay": 1.0}
     assert server.process.wait(DEADLINE_SECONDS) == 0, server.log.read_text()
