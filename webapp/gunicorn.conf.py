@@ -5,6 +5,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from gunicorn.errors import HaltServer
 from webapp.app import FAULTS
 from webapp.effects import crash_exit_code
 from webapp.fault_reader import plan_to_json
+from webapp.limits import capacity, raise_file_limit, task_limit
 from webapp.logs import log_config
 from webapp.problems import wire_writer
 from webapp.settings import SettingsError, from_environ
@@ -29,7 +31,11 @@ wsgi_app = "webapp.app:create_app()"
 bind = _settings.bind
 worker_class = "webapp.worker.Worker"
 workers = 1
-threads = 64  # an injected delay holds a thread, so there must be more of them than slow requests in flight
+# A delay holds a thread while it sleeps, so no other request waits as long as requests/s x delay stays below their number.
+# They are started when all others are busy and cost 40 KiB each, so what nobody needs costs nothing. Above that, requests queue.
+# Connections that are kept open between requests need none.
+threads, worker_connections = capacity(2048, 2048, tasks=task_limit(), files=raise_file_limit())
+threading.stack_size(1024 * 1024)  # address space: of the default 8 MiB, some machines would not promise so many
 preload_app = True  # the port opens when the application is there, and the two processes share its memory
 # Seconds. Envoy gives up an idle upstream connection after an hour; were we first, its next request could meet a closed socket.
 keepalive = 3700

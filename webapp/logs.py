@@ -7,28 +7,38 @@ import logging
 from datetime import UTC, datetime
 from typing import Any
 
+from webapp.conventions import cut
 from webapp.tracing import trace_ids
 
 LOGGER = logging.getLogger("webapp")
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+# Characters. The server's own messages quote what a client sent, and a client may send 8 KiB in one header.
+MAX_TEXT = 2048
+MAX_EXCEPTION = 16384
 
 
 class JsonFormatter(logging.Formatter):
-    """Renders a record as one line of JSON; what a caller passes as `extra` becomes fields of their own."""
+    """Renders a record as one line of JSON; what is passed as `extra` becomes fields of their own.
+
+    No text, whoever sent it, can end the line (JSON escapes it, and all but ASCII with it), take the place of one of the
+    formatter's own fields, or make the line longer than its fields' bounds.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         """The line, without its end."""
-        line: dict[str, Any] = {
+        extra = {key: value for key, value in vars(record).items() if key not in _STANDARD}
+        own: dict[str, Any] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
             **trace_ids(),
-            **{key: value for key, value in vars(record).items() if key not in _STANDARD},
         }
+        line = {key: cut(value, MAX_TEXT) if isinstance(value, str) else value for key, value in (own | extra | own).items()}
         if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line, default=str)
+            # The end of a traceback says what went wrong.
+            line["exception"] = self.formatException(record.exc_info)[-MAX_EXCEPTION:]
+        return json.dumps(line, default=lambda value: cut(str(value), MAX_TEXT))
 
 
 def log_config(level: str) -> dict[str, Any]:

@@ -6,22 +6,28 @@ over all requests judges nothing but what users got.
 
 from __future__ import annotations
 
-from http import HTTPStatus
+import os
+import re
+import time
+from bisect import bisect_left
+from collections.abc import Mapping
 
 import prometheus_client
+from opentelemetry.trace import SpanContext
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.exposition import choose_encoder
 
+from webapp.conventions import OTHER_METHOD, error_type, known_methods
 from webapp.settings import Settings
 
 # Seconds. 0.3 is the latency objective itself: with a bucket there, the share of requests within it is counted, not guessed.
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
-KNOWN_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"})
-OTHER_METHOD = "_OTHER"
 OTHER_ROUTE = "other"
 OTHER_STATUS = "other"
 FAULT_KINDS = ("error", "latency", "hang", "reset", "slow_start", "crash", "memory", "readiness")
-_KNOWN_STATUS = frozenset(str(status.value) for status in HTTPStatus)
+# Every final status that can be answered or injected. A caller chooses among registered ones only; /faults may name any.
+_STATUSES = range(100, 600)
+_REQUEST_LABELS = ("http_request_method", "http_route", "http_response_status_code", "url_scheme", "error_type")
 
 
 class Metrics:
@@ -30,38 +36,82 @@ class Metrics:
     def __init__(self, settings: Settings) -> None:
         prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]  # a third fewer series, and nobody asks for them
         self.registry = CollectorRegistry()
+        self._methods = known_methods(os.environ.get("OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS", ""))
         self._duration = Histogram(
             "http_server_request_duration_seconds",
             "Duration of user requests, injected faults included.",
-            ("http_request_method", "http_route", "http_response_status_code"),
+            _REQUEST_LABELS,
             buckets=BUCKETS,
             registry=self.registry,
         )
-        self.active_requests = Gauge("http_server_active_requests", "User requests being answered now.", registry=self.registry)
+        self._active = Gauge(
+            "http_server_active_requests",
+            "User requests being answered now.",
+            ("http_request_method", "url_scheme"),
+            registry=self.registry,
+        )
         build = Gauge("webapp_build_info", "Always 1; the labels say what runs.", ("version", "revision"), registry=self.registry)
         build.labels(settings.version, settings.revision).set(1)
         self._faults = Counter("webapp_faults_injected", "Faults injected into user requests.", ("kind",), registry=self.registry)
         ProcessCollector(registry=self.registry)
+        # Finding a child by its labels costs more than counting in it. Bounded, because only known values are ever keys.
+        self._durations: dict[tuple[str, str | None, int, str], Histogram] = {}
+        self._actives: dict[tuple[str, str], Gauge] = {}
+        self._next_exemplars: dict[tuple[Histogram, int], float] = {}
         # A series that appears with its first error has no increase yet, and a ratio over a missing one is empty.
         for status in sorted({200, 500, settings.faults.status_code}):
-            self._duration.labels("GET", "/", str(status))
+            self._duration_of("GET", "/", status, "http")
+        self.active_requests("GET", "http")
         for kind in FAULT_KINDS:
             self._faults.labels(kind)
 
-    def observe_request(
-        self, *, method: str, route: str | None, status: int, seconds: float, trace: dict[str, str] | None
-    ) -> None:
-        """Count one user request; `route` None means no route matched, `trace` is the exemplar of a sampled span.
+    def known_method(self, method: str) -> str:
+        """The method itself, or `OTHER_METHOD` for one that a caller made up."""
+        return method if method in self._methods else OTHER_METHOD
 
-        Whatever a caller can make up (methods, paths) collapses into one label value.
+    def active_requests(self, method: str, scheme: str) -> Gauge:
+        """The gauge of the requests being answered now; takes what `known_method` and `url_scheme` give."""
+        gauge = self._actives.get((method, scheme))
+        if gauge is None:
+            gauge = self._actives[method, scheme] = self._active.labels(method, scheme)
+        return gauge
+
+    def observe_request(
+        self,
+        *,
+        method: str,
+        route: str | None,
+        status: int,
+        scheme: str,
+        seconds: float,
+        trace: SpanContext | None = None,
+        asked: bool = False,
+    ) -> None:
+        """Count one user request; `route` None means no route matched. Methods and schemes are known ones.
+
+        `trace` is its span if that is sampled. Then it becomes its bucket's exemplar: always when the caller `asked` for the
+        trace, and otherwise once a second, because an exemplar costs five times what counting does.
         """
-        code = str(status)
-        child = self._duration.labels(
-            method if method in KNOWN_METHODS else OTHER_METHOD,
-            route or OTHER_ROUTE,
-            code if code in _KNOWN_STATUS else OTHER_STATUS,
-        )
-        child.observe(seconds, exemplar=trace)
+        child = self._durations.get((method, route, status, scheme)) or self._duration_of(method, route, status, scheme)
+        exemplar = None
+        if trace is not None:
+            now = time.monotonic()
+            bucket = (child, bisect_left(BUCKETS, seconds))
+            if asked or now >= self._next_exemplars.get(bucket, 0.0):
+                self._next_exemplars[bucket] = now + 1.0
+                exemplar = {"trace_id": f"{trace.trace_id:032x}", "span_id": f"{trace.span_id:016x}"}
+        child.observe(seconds, exemplar=exemplar)
+
+    def _duration_of(self, method: str, route: str | None, status: int, scheme: str) -> Histogram:
+        if status not in _STATUSES:
+            return self._duration.labels(method, route or OTHER_ROUTE, OTHER_STATUS, scheme, "")
+        child = self._duration.labels(method, route or OTHER_ROUTE, str(status), scheme, error_type(status))
+        self._durations[method, route, status, scheme] = child
+        return child
+
+    def describe_target(self, resource: Mapping[str, object]) -> None:
+        """Say who is scraped by OpenTelemetry's resource attributes: `target_info`, as its Prometheus mapping asks for."""
+        self.registry.set_target_info({re.sub(r"\W", "_", key, flags=re.ASCII): str(value) for key, value in resource.items()})
 
     def count_fault(self, kind: str) -> None:
         """Count one injected fault of a kind in `FAULT_KINDS`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import threading
 import time
@@ -20,6 +21,7 @@ _DELAY = Field(key="delay", about="", high=MAX_DELAY_SECONDS, unit="seconds")
 _PARAMETER = re.compile(r"<(?:[^:<>]+:)?([^<>]+)>")
 
 
+@functools.cache
 def route_template(rule: str) -> str:
     """A routing rule in the form that metrics, spans and OpenAPI use: `/status/<code>` becomes `/status/{code}`."""
     return _PARAMETER.sub(r"{\1}", rule)

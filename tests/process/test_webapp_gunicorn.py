@@ -16,7 +16,7 @@ def test_it_serves_measures_and_says_who_it_is(start_webapp: Start) -> None:
     answer = server.get("/")
     assert (answer.status_code, answer.headers["X-App-Version"], answer.headers["X-Pod-Name"]) == (200, "v1.0", "webapp-1")
     metrics = server.get("/metrics").text
-    labels = 'http_request_method="GET",http_response_status_code="200",http_route="/"'
+    labels = 'error_type="",http_request_method="GET",http_response_status_code="200",http_route="/",url_scheme="http"'
     assert f"http_server_request_duration_seconds_count{{{labels}}} 1.0" in metrics
     assert 'webapp_build_info{revision="unknown",version="v1.0"} 1.0' in metrics
     assert "process_resident_memory_bytes" in metrics
@@ -40,14 +40,15 @@ def test_slow_requests_do_not_queue(start_webapp: Start) -> None:
     # One after another would take 9.6 s, on eight threads 1.2 s.
     assert time.monotonic() - started < 1.2
     metrics = server.get("/metrics").text
-    assert 'http_response_status_code="200",http_route="/",le="0.25"} 0.0' in metrics
+    assert 'http_response_status_code="200",http_route="/",le="0.25",url_scheme="http"} 0.0' in metrics
 
 
 def test_sigterm_lets_the_request_in_flight_finish(start_webapp: Start) -> None:
     server = start_webapp()
     with ThreadPoolExecutor(1) as pool:
         slow = pool.submit(server.get, "/delay/1")
-        wait_for(lambda: "http_server_active_requests 1.0" in server.get("/metrics").text, "request in flight")
+        in_flight = 'http_server_active_requests{http_request_method="GET",url_scheme="http"} 1.0'
+        wait_for(lambda: in_flight in server.get("/metrics").text, "request in flight")
         server.process.terminate()
         assert slow.result().json() == {"delay": 1.0}
     assert server.process.wait(DEADLINE_SECONDS) == 0, server.log.read_text()

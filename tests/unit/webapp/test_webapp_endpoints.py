@@ -33,6 +33,7 @@ def value(web: FlaskClient, name: str, **labels: str) -> float:
 
 def request_count(web: FlaskClient, route: str, code: int, method: str = "GET") -> float:
     labels = {"http_request_method": method, "http_route": route, "http_response_status_code": str(code)}
+    labels |= {"url_scheme": "http", "error_type": str(code) if code >= 500 else ""}
     return value(web, f"{DURATION}_count", **labels)
 
 
@@ -87,6 +88,7 @@ def test_what_is_injected_is_what_is_measured() -> None:
     took = time.perf_counter() - started
     assert took >= 0.06
     labels = {"http_request_method": "GET", "http_route": "/", "http_response_status_code": "500"}
+    labels |= {"url_scheme": "http", "error_type": "500"}
     assert 0.06 <= value(web, f"{DURATION}_sum", **labels) <= took
     assert value(web, f"{DURATION}_bucket", le="0.05", **labels) == 0
     assert value(web, "webapp_faults_injected_total", kind="latency") == 1
@@ -97,7 +99,7 @@ def test_the_series_of_the_gate_exist_before_the_first_request() -> None:
     assert [request_count(web, "/", code) for code in (200, 500, 503)] == [0, 0, 0]
     assert [value(web, "webapp_faults_injected_total", kind=kind) for kind in FAULT_KINDS] == [0] * 8
     assert value(web, "webapp_build_info", version="v1.1", revision="abc") == 1
-    assert value(web, "http_server_active_requests") == 0
+    assert value(web, "http_server_active_requests", http_request_method="GET", url_scheme="http") == 0
     buckets = {dict(labels)["le"] for name, labels in samples(web) if name == f"{DURATION}_bucket"}
     assert "0.3" in buckets
 
