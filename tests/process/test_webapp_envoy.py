@@ -20,9 +20,9 @@ from harness.platforms.local import binaries
 MANAGER = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 ROUTER = "envoy.extensions.filters.http.router.v3.Router"
 ASSIGNMENT = "envoy.config.endpoint.v3.ClusterLoadAssignment"
-IMPATIENT = {"x-envoy-upstream-rq-timeout-ms": "200"}
+IMPATIENT = {"X-Impatient": "yes"}
 CLIENTS = 8
-REPLACEMENTS = 5
+REPLACEMENTS = 3
 
 
 def address(port: int) -> dict[str, Any]:
@@ -54,11 +54,15 @@ class Envoy:
 
 
 def bootstrap(port: int, admin: int, folder: Path) -> dict[str, Any]:
-    route = {"match": {"prefix": "/"}, "route": {"cluster": "app", "timeout": f"{DEADLINE_SECONDS}s"}}
+    impatient = {"prefix": "/", "headers": [{"name": name, "present_match": True} for name in IMPATIENT]}
+    routes = [
+        {"match": impatient, "route": {"cluster": "app", "timeout": "0.2s"}},
+        {"match": {"prefix": "/"}, "route": {"cluster": "app", "timeout": f"{DEADLINE_SECONDS}s"}},
+    ]
     manager = typed(
         MANAGER,
         stat_prefix="http",
-        route_config={"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [route]}]},
+        route_config={"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": routes}]},
         http_filters=[{"name": "router", "typed_config": typed(ROUTER)}],
     )
     http = {"name": "http", "typed_config": manager}
