@@ -137,7 +137,7 @@ def _own_engine() -> Iterator[Docker]:
         socket = f"unix://{folder}/docker.sock"
         argv = [
             "dockerd", "--host", socket, "--data-root", str(folder / "data"), "--exec-root", str(folder / "exec"),
-            "--pidfile", str(folder / "pid"), "--bridge=none", "--iptables=false", "--ip6tables=false",
+            "--pidfile", str(folder / "pid"), "--bridge=none", "--iptables=false", "--ip6tables=false", "--ip-forward=false",
         ]  # fmt: skip
         docker = Docker(env={**os.environ, "DOCKER_HOST": socket}, temporary=True)
         with (folder / "log").open("wb") as log, subprocess.Popen(argv, stdout=log, stderr=log) as process:
