@@ -23,7 +23,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[2]
 DEADLINE_SECONDS = 60.0
-BUILD_SECONDS = 280.0
+BUILD_SECONDS = 300.0
 PULL_SECONDS = 60.0
 # Made here by debootstrap where the Dockerfile's own cannot be pulled; kept in the engine, as a pulled one would be.
 OUR_BASE, SUITE = "gateproof-test-python:bookworm", "bookworm"
@@ -41,6 +41,7 @@ class Docker:
 
     env: dict[str, str]
     base: str = ""
+    temporary: bool = False  # it goes with all that is in it
     tags: list[str] = field(default_factory=list)
     steps: list[str] = field(default_factory=list)
 
@@ -54,7 +55,7 @@ class Docker:
 
     def build(self, tag: str, context: Path, *, cache: bool = True, **build_arguments: str) -> str:
         """Build the Dockerfile in `context`; returns the image's id."""
-        given = {"PYTHON_IMAGE": self.base, **build_arguments, **pip_index()}
+        given = {"PYTHON_IMAGE": self.base, "SOURCE_DATE_EPOCH": "0", **build_arguments, **pip_index()}
         said = self(
             "build", "--network=host", "--tag", tag, *(() if cache else ("--no-cache",)),
             *(part for name, value in given.items() for part in ("--build-arg", f"{name}={value}")),
@@ -86,6 +87,8 @@ class Docker:
 
     def clear(self) -> None:
         """Remove our tags, and of the steps' images those that nothing else uses by now."""
+        if self.temporary:
+            return
         for image in (*self.tags, *reversed(self.steps)):
             with suppress(RuntimeError):  # already gone with another one, or in use
                 if image in self.tags or not self.inspect(image)["RepoTags"]:
@@ -129,14 +132,14 @@ def answers(docker: Docker) -> bool:
 @contextmanager
 def _own_engine() -> Iterator[Docker]:
     """In a folder of its own, and without a bridge: it leaves neither a file nor a network interface behind."""
-    with tempfile.TemporaryDirectory(prefix="gateproof-docker-", ignore_cleanup_errors=True) as name:
+    with tempfile.TemporaryDirectory(prefix="gateproof-docker-") as name:
         folder = Path(name)
         socket = f"unix://{folder}/docker.sock"
         argv = [
             "dockerd", "--host", socket, "--data-root", str(folder / "data"), "--exec-root", str(folder / "exec"),
-            "--pidfile", str(folder / "pid"), "--bridge=none", "--iptables=false", "--ip6tables=false",
+            "--pidfile", str(folder / "pid"), "--bridge=none", "--iptables=false", "--ip6tables=false", "--ip-forward=false",
         ]  # fmt: skip
-        docker = Docker(env={**os.environ, "DOCKER_HOST": socket})
+        docker = Docker(env={**os.environ, "DOCKER_HOST": socket}, temporary=True)
         with (folder / "log").open("wb") as log, subprocess.Popen(argv, stdout=log, stderr=log) as process:
             try:
                 deadline = time.monotonic() + DEADLINE_SECONDS
@@ -149,6 +152,10 @@ def _own_engine() -> Iterator[Docker]:
             finally:
                 process.terminate()
                 process.wait(DEADLINE_SECONDS)
+                # It leaves the host's network name space mounted, which would keep the folder from going.
+                mounted = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
+                for point in (each for each in mounted if each.startswith(f"{folder}/")):
+                    subprocess.run(["umount", point], check=True)
 
 
 def base_image(docker: Docker) -> str:

@@ -29,7 +29,7 @@ from harness.images.spec import INTERPRETER_LABEL, node_interpreter
 from harness.images.store import extract
 from harness.variants import Faults, Variant, image_config, webapp_layers
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(900)  # with a base made by debootstrap on a busy machine
 REQUESTS = 2000
 GRACE_SECONDS = 25
 DEADLINE_SECONDS = 30.0

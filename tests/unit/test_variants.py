@@ -108,6 +108,13 @@ def test_every_fault_can_be_baked_in() -> None:
     assert read - {"FAULT_ADMIN"} <= set(EVERYTHING.env()), "whether faults may be changed is for the one who runs it to say"
 
 
+def test_the_web_app_is_made_of_what_the_images_take() -> None:
+    found = {
+        path.name for path in (REPOSITORY_ROOT / "webapp").rglob("*") if path.is_file() and path.suffix not in {".py", ".pyc"}
+    }
+    assert found == {"requirements.lock"}, "neither builder would put it into the image"
+
+
 def test_the_web_apps_lock_is_its_part_of_the_repositorys() -> None:
     lock = (REPOSITORY_ROOT / "webapp" / "requirements.lock").read_text()
     assert lock == webapp_lock((REPOSITORY_ROOT / "requirements.lock").read_text()), "run python -m harness.images.lock"
