@@ -55,7 +55,7 @@ def _named(source: str, what: str, **labels: str) -> str:
     else:
         base = "istio_request_duration_milliseconds"
         name = {"requests": "istio_requests_total", "count": f"{base}_count", "bucket": f"{base}_bucket"}[what]
-        found = {"namespace": "webapp", "rollouts_pod_template_hash": "new", "reporter": "destination"}
+        found = {"job": "gateway", "namespace": "webapp", "rollouts_pod_template_hash": "new", "reporter": "destination"}
     return f"{name}{{{','.join(f'{key}={json.dumps(value)}' for key, value in (found | labels).items())}}}"
 
 
@@ -89,14 +89,19 @@ def test_the_metrics_are_named_guarded_and_timed_as_with_the_app(render: Render,
         pytest.param((f"{growing(900, 0, 0)[:-11]}10 20 30", ""), (30, 1, 0), id="a proxy that began anew"),
         pytest.param(("61 61 stale _x4 20+20x5", ""), (120, 1, 0), id="a former release's cluster that counted less"),
         pytest.param(("61x5 stale 20+20x5", ""), (120, 1, 0), id="one that was there until just before"),
-        pytest.param(("900x5 _ 910+10x5", ""), (60, 1, 0), id="a missed scrape makes no counter new"),
+        pytest.param(
+            ("900x5 stale 910+10x5", "7x5 stale 7x5", "1x5 0 1x5"), (60, 1, 0), id="a failed scrape makes no counter new"
+        ),
+        pytest.param(("300x3 stale _x2 310+10x5", "5x3 stale _x3 3x3 9"), (369, 360 / 369, 9 / 369), id="a cluster made anew"),
         pytest.param((f"{growing(0, 0, 10)[:-3]} stale", ""), (50, 1, 0), id="a proxy that went away in the window"),
     ],
 )
 def test_requests_and_errors_are_counted_exactly(
-    evaluate: Evaluate, source: str, objects: dict[tuple[str, str], Object], seen: tuple[str, str], values: tuple[float, ...]
+    evaluate: Evaluate, source: str, objects: dict[tuple[str, str], Object], seen: tuple[str, ...], values: tuple[float, ...]
 ) -> None:
-    series = [counter(source, code, samples) for code, samples in zip(("200", "503"), seen, strict=True) if samples]
+    ok, bad, up = (*seen, "1x12")[:3]
+    series = [{"series": "up{job='gateway'}", "values": up}, counter(source, "200", ok)]
+    series += [counter(source, "503", bad)] if bad else []
     requests, success, errors = values
     wanted = {"requests": requests, "success-rate": round(success, 8), "error-rate": round(errors, 8)}
     evaluate(series, queries(objects), wanted)

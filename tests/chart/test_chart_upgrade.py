@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from chart_api import DEADLINE, Api, process
 from chart_support import CHART, PLATFORMS, Object
+from combinations import OPTIONS
 
 from harness.chart import Helm
 from harness.errors import PlatformError
@@ -38,8 +39,18 @@ class Release:
         return self.api.get(resource, name, self.namespace)
 
     @property
+    def routes(self) -> list[Object]:
+        found: list[Object] = self.get("virtualservices")["spec"]["http"]
+        return found
+
+    @property
     def weights(self) -> list[int]:
-        return [route["weight"] for route in self.get("virtualservices")["spec"]["http"][0]["route"]]
+        return [route["weight"] for route in self.routes[-1]["route"]]
+
+    @property
+    def replicas(self) -> int | None:
+        found: int | None = self.get("rollouts")["spec"].get("replicas")
+        return found
 
     @property
     def hashes(self) -> list[str | None]:
@@ -50,7 +61,7 @@ class Release:
     def as_the_controller(self, weights: tuple[int, int], hashes: tuple[str, str]) -> None:
         """Write what the rollouts controller writes at a step."""
         service = self.get("virtualservices")
-        for route, weight in zip(service["spec"]["http"][0]["route"], weights, strict=True):
+        for route, weight in zip(service["spec"]["http"][-1]["route"], weights, strict=True):
             route["weight"] = weight
         self.api.replace(service, manager=CONTROLLER)
         if self.split == "services":
@@ -63,6 +74,19 @@ class Release:
         for subset, found in zip(rule["spec"]["subsets"], hashes, strict=True):
             subset["labels"][HASH] = found
         self.api.replace(rule, manager=CONTROLLER)
+
+    def send_testers_as_the_controller(self) -> Object:
+        """Put the route before the chart's that the controller puts there at the step setHeaderRoute."""
+        service = self.get("virtualservices")
+        canary = service["spec"]["http"][-1]["route"][1]["destination"]
+        route: Object = {
+            "name": "testers",
+            "match": [{"headers": {"x-canary": {"exact": "true"}}}],
+            "route": [{"destination": canary, "weight": 100}],
+        }
+        service["spec"]["http"].insert(0, route)
+        self.api.replace(service, manager=CONTROLLER)
+        return route
 
 
 @pytest.fixture(params=["subsets", "services"])
@@ -105,6 +129,47 @@ def test_weights_that_are_no_share_of_a_hundred_are_not_kept(release: Release) -
     release.as_the_controller((0, 0), ("old", "new"))
     release.upgrade(force=True)
     assert release.weights == [100, 0]
+
+
+def test_an_upgrade_in_mid_canary_leaves_testers_where_the_controller_sent_them(release: Release) -> None:
+    release.upgrade({"testers.enabled": True})
+    release.as_the_controller((90, 10), ("old", "new"))
+    route = release.send_testers_as_the_controller()
+    release.upgrade({"testers.enabled": True, "image.tag": "v1.1"})
+    assert (release.routes[0], release.weights, release.hashes) == (route, [90, 10], ["old", "new"])
+    release.upgrade({"testers.enabled": True, "virtualService.timeout": "20s"}, force=True)
+    assert (release.routes[0], release.weights) == (route, [90, 10])
+    assert [each["name"] for each in release.routes] == ["testers", "primary"]
+
+
+def test_turning_every_option_on_in_mid_canary_changes_neither_weights_nor_hashes(release: Release) -> None:
+    release.as_the_controller((70, 30), ("old", "new"))
+    everything: dict[str, object] = {}
+    for option, settings in OPTIONS.items():
+        if option != "split":
+            everything |= list(settings.values())[-1]
+    release.upgrade(everything)
+    assert (release.weights, release.hashes) == ([70, 30], ["old", "new"])
+    release.upgrade()
+    assert (release.weights, release.hashes) == ([70, 30], ["old", "new"])
+
+
+def test_pods_that_an_autoscaler_chose_outlive_upgrades(release: Release) -> None:
+    def scale(count: int) -> None:
+        release.api.run("scale", "rollouts", "webapp", f"--replicas={count}", "--namespace", release.namespace)
+
+    # Helm alone has said 3: leaving the field out now would have the API remove it.
+    release.upgrade({"rollout.replicas": 3})
+    release.upgrade({"autoscaling.enabled": True})
+    assert release.replicas == 3
+    scale(7)
+    release.upgrade({"autoscaling.enabled": True})
+    assert release.replicas == 7
+    scale(4)
+    release.upgrade({"autoscaling.enabled": True, "image.tag": "v1.1"})
+    assert release.replicas == 4
+    release.upgrade(force=True)
+    assert release.replicas == 1
 
 
 def test_uninstall_leaves_nothing_and_may_be_repeated(release: Release) -> None:

@@ -93,10 +93,9 @@ By how much the series .series of .metric grew within .window seconds.
 extrapolated: increase(), for counters that an app creates at zero when it starts.
 
 counted: for counters that a proxy creates with the first request that they count. increase() never sees that first value, and an
-error that stays the only one would be lost with it. So: the last value, less the last one from before the window; all of it
-where there was none, or where the counter began anew since (Envoy forgets a cluster that is removed, and a later one of the same
-name may have counted beyond the old value: only a reset tells). "Before" looks back half a window: far enough that one missed scrape
-makes no series new, and not so far that it finds another release's.
+error that stays the only one would be lost with it. So: the last value, less the one at the window's start; all of it where there
+was none (a new counter, or one that went away with its cluster and came back) or a higher one (a proxy that began anew). Where the
+scrape at the window's start failed, which makes every counter look gone, the last one before it counts.
 */}}
 {{- define "webapp.gate.increase" -}}
 {{- $series := printf "%s{%s}" .metric .series -}}
@@ -104,8 +103,8 @@ makes no series new, and not so far that it finds another release's.
 {{- printf "sum(increase(%s[%ds]))" $series .window -}}
 {{- else -}}
 {{- $now := printf "last_over_time(%s[%ds])" $series .window -}}
-{{- $back := max 1 (div (int .window) 2) | int -}}
-{{- printf "sum((%s - last_over_time(%s[%ds] offset %ds) unless resets(%s[%ds]) > 0) or %s)" $now $series $back (int .window) $series (add .window $back | int) $now -}}
+{{- $missed := printf "last_over_time(%s[5m] offset %ds) and on (job, instance) (up offset %ds == 0)" $series .window .window -}}
+{{- printf "sum((%s - (%s offset %ds or %s) >= 0) or %s)" $now $series .window $missed $now -}}
 {{- end -}}
 {{- end -}}
 
