@@ -39,6 +39,7 @@ TIMEOUT_SECONDS = 10.0
 STOP_SECONDS = 12
 EXIT_USAGE = 2
 EXIT_RECORD_LOST = 5
+ONE_PROCESS = "run it in one process: each further one would send the whole rate again"
 
 # The HTTP client under FastHttpUser sends an idempotent request again when the connection closes without an answer, whatever
 # max_retries says. To users that is a failed request, and it must be counted as one: no method may be repeated.
@@ -77,6 +78,9 @@ def add_options(parser: Any) -> None:
         help="Seconds after which a load started in the web UI is stopped (default 1 h)",
         **hidden,
     )
+    for action in parser._actions:
+        if action.dest == "processes":  # refused before Locust forks: its way out of that takes seconds, if it ends at all
+            action.type = lambda _: _usage_error(ONE_PROCESS)
     # Locust would start with one user, and offer its web UI to the whole network.
     # Without a stop time-out it cuts off the requests under way: the server has counted them, and no answer is recorded.
     parser.set_defaults(num_users=200, spawn_rate=200, web_host="127.0.0.1", stop_timeout=STOP_SECONDS)
@@ -98,8 +102,8 @@ def _usage_error(line: str) -> None:
 def prepare(environment: Environment, web_ui: Any = None, **_: object) -> None:
     """Check what was asked for, then open the record: a record file that exists says that the load is about to start."""
     options = _options(environment)
-    if options.master or options.worker:  # what --processes sets, too
-        _usage_error("run it in one process: each further one would send the whole rate again")
+    if options.master or options.worker:
+        _usage_error(ONE_PROCESS)
     # The web UI may be opened without a host, which its form asks for.
     if (options.host or options.headless or options.autostart) and (line := _refusal(options.host)):
         _usage_error(line)
