@@ -83,6 +83,14 @@ def run(*arguments: str, place: Place, timeout: float = LIMIT_SECONDS, env: dict
     return Ended(code=done.returncode, out=done.stdout, err=done.stderr)
 
 
+def outcome(ended: Ended) -> str:
+    """What a failing test should show first."""
+    if ended.code in {0, 1, 3} and ended.out:
+        failed = [f"{check['name']}: {check['actual']}" for check in ended.report["checks"] if check["passed"] is not True]
+        return f"exit {ended.code}; {failed}; {ended.err[-2000:]}"
+    return f"exit {ended.code}; {ended.err[-3000:]}"
+
+
 def start(*arguments: str, place: Place) -> subprocess.Popen[str]:
     """Start one command and return at once."""
     return subprocess.Popen(

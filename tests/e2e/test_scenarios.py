@@ -3,17 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from e2e_support import Ended, Place, run
+from e2e_support import Place, outcome, run
 
 SHORT = ("--window", "8", "--rps", "100", "--output", "json")
-
-
-def outcome(ended: Ended) -> str:
-    """What a failing test should show first."""
-    if ended.code in {0, 1, 3} and ended.out:
-        failed = [f"{check['name']}: {check['actual']}" for check in ended.report["checks"] if check["passed"] is not True]
-        return f"exit {ended.code}; {failed}; {ended.err[-2000:]}"
-    return f"exit {ended.code}; {ended.err[-3000:]}"
 
 
 def test_a_healthy_release_is_promoted_through_every_step(platform: Place) -> None:
