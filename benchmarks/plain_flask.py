@@ -1,0 +1,38 @@
+"""The web app's routes with nothing around them: what its instrumentation is measured against."""
+
+from __future__ import annotations
+
+import time
+
+from flask import Flask, Response, jsonify, request
+
+from webapp import __version__
+
+
+def create_app() -> Flask:
+    app = Flask("plain", static_folder=None)
+
+    @app.get("/")
+    def index() -> Response:
+        return jsonify(service="webapp", version=__version__, pod=None)
+
+    @app.get("/headers")
+    def headers() -> Response:
+        return jsonify(headers=dict(request.headers))
+
+    @app.get("/status/<code>")
+    def status(code: str) -> Response:
+        answer = jsonify(status=int(code))
+        answer.status_code = int(code)
+        return answer
+
+    @app.get("/delay/<seconds>")
+    def delay(seconds: str) -> Response:
+        time.sleep(float(seconds))
+        return jsonify(delay=float(seconds))
+
+    @app.get("/readyz")
+    def readyz() -> Response:
+        return jsonify(status="ready")
+
+    return app
