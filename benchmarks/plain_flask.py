@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import time
+from http import HTTPStatus
 
 from flask import Flask, Response, jsonify, request
+from werkzeug.exceptions import NotFound
 
 from webapp import __version__
+
+ANSWERABLE = frozenset(status.value for status in HTTPStatus if status.value >= 200)
 
 
 def create_app() -> Flask:
@@ -22,6 +27,8 @@ def create_app() -> Flask:
 
     @app.get("/status/<code>")
     def status(code: str) -> Response:
+        if not re.fullmatch(r"[0-9]{3}", code, re.ASCII) or int(code) not in ANSWERABLE:
+            raise NotFound
         answer = jsonify(status=int(code))
         answer.status_code = int(code)
         return answer

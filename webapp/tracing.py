@@ -28,6 +28,7 @@ from opentelemetry.trace import (
     Status,
     StatusCode,
     TraceFlags,
+    TraceState,
     get_current_span,
 )
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
@@ -74,7 +75,8 @@ class Tracing:
         trace_id = above.trace_id if above.is_valid else ids.generate_trace_id()
         random = above.trace_flags.random_trace_id if above.is_valid else ids.is_trace_id_random()
         if self.provider.sampler is DEFAULT_ON:  # parent based: it need not be asked, and most applications have this one
-            sampled, state = not above.is_valid or above.trace_flags.sampled, above.trace_state
+            sampled = not above.is_valid or above.trace_flags.sampled
+            state: TraceState | None = above.trace_state
         else:
             result = self.provider.sampler.should_sample(parent, trace_id, name, SpanKind.SERVER)
             sampled, state = result.decision is Decision.RECORD_AND_SAMPLE, result.trace_state
