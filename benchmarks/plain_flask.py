@@ -14,8 +14,14 @@ from webapp import __version__
 ANSWERABLE = frozenset(status.value for status in HTTPStatus if status.value >= 200)
 
 
+class _NoFaults:
+    def start(self) -> None:
+        """What gunicorn's settings call on the web app's faults; here there are none."""
+
+
 def create_app() -> Flask:
     app = Flask("plain", static_folder=None)
+    app.extensions["webapp.faults"] = _NoFaults()
 
     @app.get("/")
     def index() -> Response:
