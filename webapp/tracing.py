@@ -17,7 +17,7 @@ from typing import Any
 from opentelemetry.context import Context
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.sampling import Decision
+from opentelemetry.sdk.trace.sampling import DEFAULT_ON, Decision
 from opentelemetry.sdk.version import __version__ as sdk_version
 from opentelemetry.trace import (
     NonRecordingSpan,
@@ -28,6 +28,7 @@ from opentelemetry.trace import (
     Status,
     StatusCode,
     TraceFlags,
+    TraceState,
     get_current_span,
 )
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
@@ -38,6 +39,11 @@ from webapp.settings import Settings
 # Seconds. Well inside gunicorn's graceful_timeout: a collector that is down must not turn a clean exit into a kill.
 FLUSH_SECONDS = 5.0
 _ROOT = Context()
+_FLAGS = {
+    (sampled, random): TraceFlags(TraceFlags.SAMPLED * sampled | TraceFlags.RANDOM_TRACE_ID * random)
+    for sampled in (False, True)
+    for random in (False, True)
+}
 
 
 class Tracing:
@@ -68,11 +74,14 @@ class Tracing:
         ids = self.provider.id_generator
         trace_id = above.trace_id if above.is_valid else ids.generate_trace_id()
         random = above.trace_flags.random_trace_id if above.is_valid else ids.is_trace_id_random()
-        result = self.provider.sampler.should_sample(parent, trace_id, name, SpanKind.SERVER)
-        flags = TraceFlags.SAMPLED if result.decision is Decision.RECORD_AND_SAMPLE else TraceFlags.DEFAULT
-        if random:
-            flags |= TraceFlags.RANDOM_TRACE_ID
-        return NonRecordingSpan(SpanContext(trace_id, ids.generate_span_id(), False, TraceFlags(flags), result.trace_state))
+        if self.provider.sampler is DEFAULT_ON:  # parent based: it need not be asked, and most applications have this one
+            sampled = not above.is_valid or above.trace_flags.sampled
+            state: TraceState | None = above.trace_state
+        else:
+            result = self.provider.sampler.should_sample(parent, trace_id, name, SpanKind.SERVER)
+            sampled, state = result.decision is Decision.RECORD_AND_SAMPLE, result.trace_state
+        flags = _FLAGS[sampled, random]
+        return NonRecordingSpan(SpanContext(trace_id, ids.generate_span_id(), False, flags, state))
 
     def close(self) -> None:
         """Send what was recorded and stop; gives up after `FLUSH_SECONDS`."""
