@@ -15,7 +15,9 @@ from typing import Any
 
 import pytest
 import requests
+import yaml
 from chart_api import DEADLINE, free_ports, process
+from docs_support import DOCS
 
 from harness.loopback import local_session
 from harness.platforms.local.binaries import Binaries, envoy
@@ -49,8 +51,8 @@ class App(BaseHTTPRequestHandler):
         return
 
 
-def bootstrap(admin: int, listener: int, app: int) -> dict[str, Any]:
-    """The local gateway's settings for statistics around one listener; a request to /empty/… goes to a cluster without pods."""
+def local_statistics() -> dict[str, Any]:
+    """The local gateway's settings, and besides its own bounds the one that one would think of first."""
     paths = RunPaths(root=Path("/run"))
     numbers = Ports(**{name: 30000 + number for number, name in enumerate(Ports.free_names())})
     config = LocalConfig(
@@ -63,8 +65,27 @@ def bootstrap(admin: int, listener: int, app: int) -> dict[str, Any]:
         image_store=Path("/i"),
     )
     settings = json.loads(files(config)[paths.config / "envoy.json"])
-    # Besides its own bounds, the one that one would think of first.
     settings["stats_config"]["histogram_bucket_settings"][0]["buckets"] = sorted([*LATENCY_BOUNDS_MS, 300])
+    return {key: settings[key] for key in ("stats_config", "stats_flush_interval")}
+
+
+def documented_statistics() -> dict[str, Any]:
+    """What Istio's bootstrap makes of the annotations in docs/chart.md, and of Istio's own labels."""
+    (block,) = re.findall(r"```yaml\n(.*?)```", (DOCS / "chart.md").read_text(), re.DOTALL)
+    annotations = yaml.safe_load(block)
+    settings = local_statistics()
+    buckets = json.loads(annotations["sidecar.istio.io/statsHistogramBuckets"])
+    regexes = annotations["sidecar.istio.io/statsInclusionRegexps"].split(",")
+    patterns = [{"prefix": "server"}, *({"safe_regex": {"regex": regex}} for regex in regexes)]
+    settings["stats_config"] |= {
+        "histogram_bucket_settings": [{"match": {"prefix": name}, "buckets": bounds} for name, bounds in buckets.items()],
+        "stats_matcher": {"inclusion_list": {"patterns": patterns}},
+    }
+    return settings | {"stats_flush_interval": annotations["sidecar.istio.io/statsFlushInterval"]}
+
+
+def bootstrap(statistics: dict[str, Any], *, admin: int, listener: int, app: int) -> dict[str, Any]:
+    """One listener, to the app; a request to /empty/… goes to a cluster without pods."""
 
     def address(port: int) -> dict[str, Any]:
         return {"socket_address": {"address": "127.0.0.1", "port_value": port}}
@@ -94,7 +115,7 @@ def bootstrap(admin: int, listener: int, app: int) -> dict[str, Any]:
     )
     chain = {"filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}]}
     return {
-        **{key: settings[key] for key in ("stats_config", "stats_flush_interval")},
+        **statistics,
         "admin": {"address": address(admin)},
         "static_resources": {
             "clusters": [cluster(CANARY, [app]), cluster(EMPTY, [])],
@@ -107,15 +128,16 @@ Get = Callable[[str], requests.Response]
 Counted = Callable[[str], dict[str, float]]
 
 
-@pytest.fixture
-def gateway(tmp_path: Path) -> Iterator[tuple[Get, Counted]]:
+@pytest.fixture(params=[local_statistics])
+def gateway(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Get, Counted]]:
     """How to ask the app by way of Envoy, and what Envoy then has of a metric: its value by its labels other than the cluster."""
     admin, listener = free_ports(2)
     app = ThreadingHTTPServer(("127.0.0.1", 0), App)
     app.daemon_threads = True
     app.released = threading.Event()  # type: ignore[attr-defined]
     threading.Thread(target=app.serve_forever, daemon=True).start()
-    (tmp_path / "envoy.json").write_text(json.dumps(bootstrap(admin, listener, app.server_address[1])))
+    settings = bootstrap(request.param(), admin=admin, listener=listener, app=int(app.server_address[1]))
+    (tmp_path / "envoy.json").write_text(json.dumps(settings))
     session = local_session()
 
     def get(path: str) -> requests.Response:
@@ -182,3 +204,13 @@ def test_the_bound_299_holds_what_took_under_300_ms_and_300_what_took_under_310(
     buckets = counted(f"{base}_bucket")
     assert buckets['le="299"'] == of(0, 300)
     assert buckets['le="300"'] == of(0, 310)
+
+
+@pytest.mark.parametrize("gateway", [documented_statistics], indirect=True)
+def test_the_documented_annotations_keep_what_the_gate_asks_for(gateway: tuple[Get, Counted]) -> None:
+    get, counted = gateway
+    assert [get(path).status_code for path in ("/code/200", "/code/500", "/empty/")] == [200, 500, 503]
+    assert counted("envoy_cluster_upstream_rq")['response_code="500"'] == 1
+    assert counted("envoy_cluster_upstream_rq", EMPTY) == {}, "more than the canary's counters are kept"
+    until(lambda: counted("envoy_cluster_upstream_rq_time_count").get("") == 2)
+    assert counted("envoy_cluster_upstream_rq_time_bucket")['le="299"'] == 2
