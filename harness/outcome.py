@@ -121,12 +121,13 @@ def inputs_of(options: Options) -> dict[str, str]:
 
 
 def _digest_of(place: Path) -> str:
-    """Of a file, or of a folder: over each file's path in it and content."""
+    """Of a file, or of a folder: over each file's path in it and content. Raises OSError."""
+    if not place.is_dir():
+        return f"sha256:{hashlib.sha256(place.read_bytes()).hexdigest()}"
     digest = hashlib.sha256()
-    for file in sorted(place.rglob("*")) if place.is_dir() else [place]:
+    for file in sorted(place.rglob("*")):
         if file.is_file():
-            name = str(file.relative_to(place)) if place.is_dir() else ""
-            digest.update(f"{name}\0{hashlib.sha256(file.read_bytes()).hexdigest()}\n".encode())
+            digest.update(f"{file.relative_to(place)}\0{hashlib.sha256(file.read_bytes()).hexdigest()}\n".encode())
     return f"sha256:{digest.hexdigest()}"
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from harness.observation import acceptance_interval
 from harness.report.plot import Frame, Key, Label, Plot, Scale, log_ticks, nice_ticks, text_width
-from harness.report.series import Group, Series, readable_bucket, series_of
+from harness.report.series import Group, Series, span_of
+from harness.report.story import Story, asked_weights
 from harness.scenario import LATENCY_OBJECTIVE_MS
 from harness.verdict import Taken
 
@@ -19,39 +19,10 @@ if TYPE_CHECKING:
 WIDE, NARROW = 1060, 356
 """Pixels: a laptop's page, and a phone's. Both are drawn, and the page shows the one that fits, so that no text is scaled."""
 TOP, BOTTOM, RIGHT = 40, 26, 12
+PERCENTS = (0, 1, 5, 10, 20, 40, 60, 80, 100)
+"""Ticks of a square-root axis: it shows one percent and a hundred alike, and zero, which a logarithm cannot."""
 FLOOR_MS = 1.0
 """Where the logarithmic axis begins at the latest."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Moment:
-    """A line from top to bottom, and its label."""
-
-    at: float
-    text: str
-    css: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Window:
-    """When an analysis ran."""
-
-    number: int
-    start: float
-    end: float
-    phase: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Story:
-    """What all plots of a run share. Times are seconds since the release."""
-
-    report: Report
-    series: Series
-    start: float
-    end: float
-    windows: tuple[Window, ...]
-    moments: tuple[Moment, ...]
 
 
 def charts(story: Story, width: int = WIDE) -> tuple[Plot, ...]:
@@ -59,51 +30,8 @@ def charts(story: Story, width: int = WIDE) -> tuple[Plot, ...]:
     return tuple(draw(story, width) for draw in (_weights, _errors, _latency, _load))
 
 
-def story_of(report: Report) -> Story:
-    """Buckets that can be read, and the moments that matter."""
-    scenario, observation = report.scenario, report.observation
-    span = max(0, len(report.series) * report.series.bucket_seconds)
-    bucket = readable_bucket(scenario.rps * scenario.steps[0] / 100, scenario.window_seconds, span)
-    series = series_of(observation, bucket_seconds=bucket)
-    end = max(series.start + len(series) * series.bucket_seconds, 1.0)
-    released = observation.release_started_at
-    windows = tuple(
-        Window(
-            number=number, phase=run.phase, start=run.started_at - released,
-            end=(run.finished_at or observation.ended_at) - released,
-        )
-        for number, run in enumerate(observation.step_analyses, start=1)
-        if run.started_at is not None
-    )
-    moments = [Moment(at=0.0, text="release", css="released")]
-    if report.decided_after is not None:
-        word = "promoted" if report.verdict.taken is Taken.PROMOTED else "rolled back"
-        moments.append(Moment(at=report.decided_after, text=f"{word} {report.decided_after:.1f} s", css="decided"))
-    return Story(
-        report=report, series=series, start=max(series.start, -max(10.0, 0.12 * end)), end=end, windows=windows,
-        moments=tuple(moments),
-    )
-
-
-def asked_weights(report: Report) -> list[tuple[float, float]]:
-    """The candidate's weight in percent, and since when: first 0, and 100 once it is the stable version.
-
-    After a promotion the VirtualService says 100/0 again, but both of its subsets are then the candidate.
-    """
-    released = report.observation.release_started_at
-    promoted = report.decided_after if report.verdict.taken is Taken.PROMOTED else None
-    changes = [(0.0, 0.0)]
-    for change in report.observation.weight_changes:
-        at = change.at - released
-        if at >= 0 and (promoted is None or at < promoted):
-            changes.append((at, float(change.canary)))
-    if promoted is not None:
-        changes.append((promoted, 100.0))
-    return changes
-
-
 def _frame(story: Story, width: int, y: Scale) -> Frame:
-    left = 58 if width > 600 else 48
+    left = 58 if width > 600 else 54
     frame = Frame(x=Scale(low=story.start, high=story.end, at_low=left, at_high=width - RIGHT), y=y)
     for window in story.windows:
         frame.area("window", (window.start, window.end), (y.low, y.high), f"analysis {window.number}: {window.phase}")
@@ -122,8 +50,8 @@ def _frame(story: Story, width: int, y: Scale) -> Frame:
     return frame
 
 
-def _y(height: int, low: float, high: float, *, log: bool = False) -> Scale:
-    return Scale(low=low, high=high, at_low=height - BOTTOM, at_high=TOP, log=log)
+def _y(height: int, low: float, high: float, bent: str = "") -> Scale:
+    return Scale(low=low, high=high, at_low=height - BOTTOM, at_high=TOP, bent=bent)
 
 
 def _plot(story: Story, frame: Frame, *, name: str, title: str, told: str, keys: tuple[Key, ...]) -> Plot:
@@ -182,16 +110,16 @@ def _weights(story: Story, width: int) -> Plot:
     frame.line("seen", _points(story, seen), "circle", _titles(story, series.candidate, titles))
     for share in shares:
         if 0 < share.weight < 100 and share.percent is not None:
-            x = frame.x((share.start + share.end) / 2 - released)
-            y = frame.y(share.percent)
-            y = y - 20 if y > TOP + 30 else y + 24
-            frame.labels.append(Label(x=x, y=y, text=f"{share.percent:.1f} %", css="candidate value"))
+            start, end = share.start - released, share.end - released
+            frame.line("step", [(start, share.percent), (end, share.percent)])
+            y = frame.y(max(share.percent, share.weight)) - 12
+            frame.labels.append(Label(x=frame.x((start + end) / 2), y=y, text=f"{share.percent:.1f} %", css="candidate"))
     return _plot(
         story, frame, name="weights", title=f"Share of users' requests for {report.scenario.candidate}",
         told="; ".join(told) + "." if told else "No step was measured.",
         keys=(
             Key(css="asked", text="asked (VirtualService)"), Key(css="seen", shape="circle", text="seen by clients"),
-            Key(css="interval", text="where 99.9 % of sound runs lie"),
+            Key(css="step", text="seen during the whole step"), Key(css="interval", text="where 99.9 % of sound runs lie"),
         ),
     )  # fmt: skip
 
@@ -208,8 +136,9 @@ def _errors(story: Story, width: int) -> Plot:
     if any(nobody):
         groups["nobody"] = nobody
     highest = max([2 * (limit or 1), *(100 * value for _, _, value in measured), *(v for g in groups.values() for v in g if v)])
-    ticks = [tick for tick in nice_ticks(min(highest * 1.1, 100)) if tick <= 100]
-    frame = _frame(story, width, _y(height, 0, ticks[-1]))
+    last = next((index for index, tick in enumerate(PERCENTS) if tick >= highest), -1)
+    ticks = PERCENTS[: last + 1] if last >= 0 else PERCENTS
+    frame = _frame(story, width, _y(height, 0, ticks[-1], "root"))
     frame.values((tick, f"{tick:g} %") for tick in ticks)
     if limit is not None:
         frame.level("limit", limit, f"limit {limit:g} %")
@@ -221,7 +150,7 @@ def _errors(story: Story, width: int) -> Plot:
     peak = max((value for value in groups["candidate"] if value is not None), default=None)
     told = "nobody asked it" if peak is None else f"at most {peak:.3g} % of a bucket's requests failed"
     return _plot(
-        story, frame, name="errors", title="Failed requests, by who answered",
+        story, frame, name="errors", title="Failed requests, by who answered (square-root axis)",
         told=f"{report.scenario.candidate}: {told}. " + _told(measured, lambda value: f"{100 * value:.3g} %"),
         keys=(*_keys(story, nobody="nobody" in groups), Key(css="gate", shape="diamond", text="measured by the gate")),
     )  # fmt: skip
@@ -232,7 +161,7 @@ def _latency(story: Story, width: int) -> Plot:
     groups = {"stable": series.stable.p95_ms, "candidate": series.candidate.p95_ms}
     seen = [value for values in groups.values() for value in values if value]
     ticks = log_ticks(max(min([FLOOR_MS, *seen]), 0.1), max([LATENCY_OBJECTIVE_MS * 2, *seen]))
-    frame = _frame(story, width, _y(height, ticks[0], ticks[-1], log=True))
+    frame = _frame(story, width, _y(height, ticks[0], ticks[-1], "log"))
     frame.values((tick, f"{tick:g} ms" if tick < 1000 else f"{tick / 1000:g} s") for tick in ticks)
     frame.level("limit", LATENCY_OBJECTIVE_MS, f"limit {LATENCY_OBJECTIVE_MS:g} ms")
     for name, values in groups.items():
@@ -240,11 +169,13 @@ def _latency(story: Story, width: int) -> Plot:
         mark = "square" if name == "stable" else "circle"
         frame.line(name, _points(story, values), mark, _titles(story, series.stable, titles))
     measured = list(_measured(report, "latency-p95"))
-    _verdicts(frame, [(at, LATENCY_OBJECTIVE_MS, metric, f"{100 * value:.3g} %") for at, metric, value in measured])
+    # The candidate's line lies above the limit where the gate found it slow: the label keeps out of its way.
+    found = [(at, LATENCY_OBJECTIVE_MS, metric, f"{100 * value:.3g} %") for at, metric, value in measured]
+    _verdicts(frame, found, below=True)
     peak = max((value for value in series.candidate.p95_ms if value is not None), default=None)
     told = "nobody asked it" if peak is None else f"its 95th percentile was at most {peak:.3g} ms in a bucket"
     return _plot(
-        story, frame, name="latency", title="95th percentile of the answers' time (logarithmic)",
+        story, frame, name="latency", title="95th percentile of the answers' time (logarithmic axis)",
         told=f"{report.scenario.candidate}: {told}. " + _told(measured, lambda value: f"{100 * value:.3g} % within the limit"),
         keys=(*_keys(story), Key(css="gate", shape="diamond", text="measured by the gate: share within the limit (95 % is due)")),
     )  # fmt: skip
@@ -257,8 +188,14 @@ def _load(story: Story, width: int) -> Plot:
     ticks = nice_ticks(max([offered * 1.2, *rates]), 3)
     frame = _frame(story, width, _y(height, 0, ticks[-1]))
     frame.values((tick, f"{tick:g}/s") for tick in ticks)
-    points = [(series.start + index * series.bucket_seconds, rate) for index, rate in enumerate(rates)]
-    frame.steps("achieved", [point for point in points if point[0] >= story.start], story.end)
+    # Buckets in which the load ran from beginning to end: others would look like a load that failed.
+    first, last = (at - report.observation.release_started_at for at in span_of(report.observation))
+    starts = [series.start + index * series.bucket_seconds for index in range(len(series))]
+    whole = [
+        (at, rate) for at, rate in zip(starts, rates, strict=True)
+        if at >= max(story.start, first) and at + series.bucket_seconds <= last
+    ]  # fmt: skip
+    frame.steps("achieved", whole, whole[-1][0] + series.bucket_seconds if whole else 0.0)
     frame.level("offered", offered)
     return _plot(
         story, frame, name="load", title="Load: requests per second",
@@ -280,16 +217,17 @@ def _measured(report: Report, name: str) -> Iterator[tuple[float, MetricResult, 
             yield at - report.observation.release_started_at, metric, metric.value
 
 
-def _verdicts(frame: Frame, points: list[tuple[float, float, MetricResult, str]]) -> None:
+def _verdicts(frame: Frame, points: list[tuple[float, float, MetricResult, str]], *, below: bool = False) -> None:
     for at, value, metric, text in points:
         bad = metric.phase != "Successful"
         told = f"{'✗' if bad else '✓'} {text}"
         frame.point("gate bad" if bad else "gate", at, value, "diamond", f"the gate measured {text}: {metric.phase}")
-        x, y = frame.x(at), frame.y(value)
-        room = x - text_width(told) - 12 > frame.x.at_low
-        frame.labels.append(Label(
-            x=x - 10 if room else x + 10, y=y - 8 if y > frame.top + 20 else y + 16, text=told,
-            css="gate bad" if bad else "gate", anchor="end" if room else "start",
+        x, y, css = frame.x(at), frame.y(value), "gate bad" if bad else "gate"
+        above, under = max(y - 8, frame.top + 10), min(y + 16, frame.bottom - 4)
+        first, second = (under, above) if (below and bad) else (above, under)
+        frame.label(*(
+            Label(x=x + aside, y=height, text=told, css=css, anchor=anchor)
+            for aside, anchor in ((-10, "end"), (10, "start")) for height in (first, second)
         ))  # fmt: skip
 
 

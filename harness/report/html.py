@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from markupsafe import Markup, escape
+
 from harness.report.blast import REQUESTS_PER_USER
-from harness.report.charts import NARROW, WIDE, Story, charts, story_of
+from harness.report.charts import NARROW, WIDE, charts
+from harness.report.story import Story, story_of
 from harness.report.templates import render
 from harness.report.text import HEADLINES, MARKS
 from harness.scenario import Decision
@@ -23,6 +27,7 @@ if TYPE_CHECKING:
 
 TONES: Mapping[Outcome, str] = {Outcome.EXPECTED: "good", Outcome.OTHER_DECISION: "bad", Outcome.INCONCLUSIVE: "unsure"}
 SIGNS: Mapping[str, str] = {"good": "✓", "bad": "✗", "unsure": "?"}
+_FLAG = re.compile(r"--[a-z][a-z-]*[a-z]")
 DUE: Mapping[Decision, str] = {Decision.PROMOTE: "promoted", Decision.ROLLBACK: "rolled back"}
 
 
@@ -63,6 +68,8 @@ def render_html(report: Report) -> str:
         command=shlex.join(report.reproduction.command),
         settings=list(_settings(report)),
         seconds=seconds,
+        flags=flags,
+        sized=sized,
     )  # fmt: skip
 
 
@@ -109,6 +116,19 @@ def seconds(value: float | None) -> str:
     return "-" if value is None else f"{value:.1f} s"
 
 
+def flags(text: str) -> Markup:
+    """The text, with options such as --timeout kept on one line each."""
+    return Markup(_FLAG.sub(r'<span class="flag">\g<0></span>', str(escape(text))))  # noqa: S704 -- escaped before
+
+
+def sized(name: str, value: float) -> str:
+    """A fault's setting with its unit: `latency_ms` 500 is `latency: 500 ms`."""
+    for suffix, unit in (("_ms", " ms"), ("_seconds", " s"), ("_mib", " MiB"), ("_kib_per_request", " KiB a request")):
+        if name.endswith(suffix):
+            return f"{name.removesuffix(suffix).replace('_', ' ')}: {value:g}{unit}"
+    return f"{name.replace('_', ' ')}: {value:g}{' %' if name.endswith('_rate') else ''}"
+
+
 def _failed_first(check: Check) -> int:
     return {False: 0, None: 1, True: 2}[check.passed]
 
@@ -134,13 +154,11 @@ def _images(report: Report) -> Iterator[dict[str, str]]:
 
 def _settings(report: Report) -> Sequence[tuple[str, Any]]:
     scenario = report.scenario
-    faults = [(f"fault: {name.replace('_', ' ')}", f"{value:g}") for name, value in scenario.fault.settings.items()]
     return [
         ("seed of faults and arrivals", scenario.seed),
         ("window of an analysis", f"{scenario.window_seconds:g} s"),
         ("requests per second", f"{scenario.rps:g}"),
         ("weights", " → ".join(f"{step} %" for step in (*scenario.steps, 100))),
-        ("fault", scenario.fault.kind),
-        *faults,
+        ("fault", ", ".join([scenario.fault.kind, *(sized(*each) for each in scenario.fault.settings.items())])),
         *report.reproduction.inputs.items(),
     ]

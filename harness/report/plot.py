@@ -11,8 +11,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 TIME_STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200, 86400)
-CHARACTER_WIDTH = 6.6
-"""Pixels that a character of a 12-pixel label takes, about; used only to keep labels apart."""
+CHARACTER_WIDTH = 7.6
+"""Pixels that a character of a bold 12-pixel label takes in a wide font; used only to keep labels apart and inside."""
+LINE_HEIGHT = 14.0
+"""Pixels from one 12-pixel label to the next below it."""
+MARK_ROOM = 9.0
+"""Pixels from one mark of a line to the next, at the least."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +38,18 @@ class Label:
     css: str = ""
     anchor: str = "middle"
 
+    def meets(self, other: Label) -> bool:
+        """Whether the two lie on each other, as far as their width can be told."""
+        (left, right), (its_left, its_right) = self.ends, other.ends
+        return abs(self.y - other.y) < LINE_HEIGHT and left < its_right and its_left < right
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """Where it begins and ends, about, in pixels from the left."""
+        width = text_width(self.text)
+        left = self.x - {"start": 0.0, "middle": width / 2, "end": width}[self.anchor]
+        return left, left + width
+
 
 @dataclass(frozen=True, kw_only=True)
 class Key:
@@ -46,7 +62,7 @@ class Key:
     @property
     def mark(self) -> str:
         """The mark's path in a box of 28 by 12."""
-        return shape(self.shape, 14, 6, 3.5) if self.shape else ""
+        return shape(self.shape, 14, 6, 5 if self.shape == "diamond" else 3.5) if self.shape else ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +87,8 @@ class Scale:
     high: float
     at_low: float
     at_high: float
-    log: bool = False
+    bent: str = ""
+    """How the axis is bent: `log`, `root`, or not at all."""
 
     def __call__(self, value: float) -> float:
         """The pixel of a value, to a tenth."""
@@ -80,7 +97,7 @@ class Scale:
         return round(self.at_low + share * (self.at_high - self.at_low), 1)
 
     def _bent(self, value: float) -> float:
-        return math.log10(value) if self.log else value
+        return math.log10(value) if self.bent == "log" else math.sqrt(value) if self.bent == "root" else value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,8 +120,8 @@ class Frame:
         return self.y.at_low
 
     def line(self, css: str, points: Iterable[tuple[float, float | None]], mark: str = "", titles: Sequence[str] = ()) -> None:
-        """Straight lines through the points, broken where a value is None, with a mark at each point."""
-        pen, parts, marks = "M", [], []
+        """Straight lines through the points, broken where a value is None, with a mark at each point that has room for one."""
+        pen, parts, marks, last = "M", [], [], -math.inf
         for number, (at, value) in enumerate(points):
             if value is None:
                 pen = "M"
@@ -112,7 +129,8 @@ class Frame:
             x, y = self.x(at), self.y(value)
             parts.append(f"{pen}{x:g} {y:g}")
             pen = "L"
-            if mark:
+            if mark and x - last >= MARK_ROOM:
+                last = x
                 title = titles[number] if titles else ""
                 marks.append(Path(d=shape(mark, x, y, 3), css=f"mark {css}", title=title))
         if parts:
@@ -134,11 +152,11 @@ class Frame:
         self.paths.append(Path(d=f"M{left:g} {below:g}H{right:g}V{above:g}H{left:g}Z", css=css, title=title))
 
     def level(self, css: str, value: float, text: str = "") -> None:
-        """A line across at one value, its label above its right end."""
+        """A line across at one value, its label above its left end, where a release has not begun yet."""
         y = self.y(value)
         self.paths.append(Path(d=f"M{self.x.at_low:g} {y:g}H{self.x.at_high:g}", css=f"line {css}"))
         if text:
-            self.labels.append(Label(x=self.x.at_high - 4, y=y - 5, text=text, css=css, anchor="end"))
+            self.labels.append(Label(x=self.x.at_low + 4, y=y - 5, text=text, css=css, anchor="start"))
 
     def moment(self, css: str, at: float) -> None:
         """A line from top to bottom at one moment."""
@@ -147,6 +165,14 @@ class Frame:
     def point(self, css: str, at: float, value: float, mark: str, title: str = "") -> None:
         """One large mark."""
         self.paths.append(Path(d=shape(mark, self.x(at), self.y(value), 6), css=f"mark {css}", title=title))
+
+    def label(self, *places: Label) -> None:
+        """A label at the first of the places that is free and inside; at the very first where none is."""
+        free = (
+            each for each in places
+            if each.ends[0] >= self.x.at_low and each.ends[1] <= self.x.at_high and not any(map(each.meets, self.labels))
+        )  # fmt: skip
+        self.labels.append(next(free, places[0]))
 
     def values(self, ticks: Iterable[tuple[float, str]]) -> None:
         """The vertical axis: a faint line across and a label for each tick."""
@@ -158,7 +184,7 @@ class Frame:
     def times(self) -> None:
         """The horizontal axis: seconds since the release, or minutes."""
         self.paths.append(Path(d=f"M{self.x.at_low:g} {self.bottom:g}H{self.x.at_high:g}", css="axis"))
-        for value, text in time_ticks(self.x.low, self.x.high, int((self.x.at_high - self.x.at_low) / 62)):
+        for value, text in time_ticks(self.x.low, self.x.high, int((self.x.at_high - self.x.at_low) / 52)):
             x = self.x(value)
             self.paths.append(Path(d=f"M{x:g} {self.bottom:g}v4", css="axis"))
             self.labels.append(Label(x=x, y=self.bottom + 17, text=text, css="tick"))

@@ -63,7 +63,7 @@ class Series:
 def series_of(observation: Observation, *, bucket_seconds: int = 1) -> Series:
     """The requests of the whole load, those before the release too."""
     released = observation.release_started_at
-    first, last = _span(observation)
+    first, last = span_of(observation)
     before = math.ceil(max(0.0, released - first) / bucket_seconds)
     count = before + math.ceil(max(0.0, last - released) / bucket_seconds)
     if count > MAX_BUCKETS:
@@ -106,7 +106,8 @@ def percentile(values: Sequence[float], share: float) -> float | None:
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)] if ordered else None
 
 
-def _span(observation: Observation) -> tuple[float, float]:
+def span_of(observation: Observation) -> tuple[float, float]:
+    """When the load began and ended, in epoch seconds."""
     if observation.load is not None:
         return observation.load.started, observation.load.ended
     first = min((each.started for each in observation.responses), default=observation.release_started_at)
