@@ -47,9 +47,15 @@ def play(scenario: Scenario, common: Common, options: Options, platform: Platfor
     progress = make_progress(sys.stderr if common.output == "json" else sys.stdout, no_color=not common.color)
 
     def tell(observation: Observation, verdict: Verdict) -> None:
-        facts = PlatformFacts(name=platform.name, versions=platform.facts())
-        report = build_report(scenario, observation, verdict, facts, Reproduction(command=command, inputs=inputs_of(options)))
         progress.close()
+        try:
+            facts = PlatformFacts(name=platform.name, versions=platform.facts())
+            again = Reproduction(command=command, inputs=inputs_of(options))
+            report = build_report(scenario, observation, verdict, facts, again)
+        except Exception as error:
+            _tell_briefly(verdict, common)
+            click.echo(f"warning: {_not_written(options.report_dir, error)}", err=True)
+            return
         _tell(report, common, options)
 
     try:
@@ -66,10 +72,14 @@ def play(scenario: Scenario, common: Common, options: Options, platform: Platfor
 
 
 def _tell(report: Report, common: Common, options: Options) -> None:
-    text, data = render_text(report), json.dumps(render_json(report), indent=2) + "\n"
-    warnings = write_reports(report, options.report_dir, text=text, data=data)
-    click.echo(data if common.output == "json" else "\n" + text, nl=False)
-    if common.output == "text":
+    written, warnings = write_reports(report, options.report_dir)
+    name = "report.json" if common.output == "json" else "report.txt"
+    if name not in written:
+        _tell_briefly(report.verdict, common)
+    elif common.output == "json":
+        click.echo(written[name], nl=False)
+    else:
+        click.echo("\n" + written[name], nl=False)
         # Once more at the end, where a person looks after a long table.
         click.echo(f"\n{HEADLINES[report.verdict.outcome]}: {report.verdict.summary}")
         click.echo(f"reports: {options.report_dir}")
@@ -77,33 +87,44 @@ def _tell(report: Report, common: Common, options: Options) -> None:
         click.echo(f"warning: {warning}", err=True)
 
 
-def write_reports(report: Report, folder: Path, *, text: str, data: str) -> list[str]:
-    """Write every form of the report, the plainest first; returns a line for each that could not be made.
+def _tell_briefly(verdict: Verdict, common: Common) -> None:
+    """What is left to say when the report itself could not be made."""
+    if common.output == "json":
+        brief = {"outcome": verdict.outcome.name.lower(), "exit_code": verdict.exit_code, "summary": verdict.summary}
+        click.echo(json.dumps(brief))
+    else:
+        click.echo(f"\n{HEADLINES[verdict.outcome]}: {verdict.summary}")
+
+
+def write_reports(report: Report, folder: Path) -> tuple[dict[str, str], list[str]]:
+    """Write every form of the report, the plainest first; returns what was rendered, and a line for each not written.
 
     A verdict that was reached stays what it is, whatever becomes of its reports. With GITHUB_STEP_SUMMARY set, as GitHub sets
     it for each step of a job, the Markdown is appended to that file too.
     """
     forms: dict[str, Callable[[], str]] = {
-        "report.json": lambda: data,
-        "report.txt": lambda: text,
+        "report.json": lambda: json.dumps(render_json(report), indent=2) + "\n",
+        "report.txt": lambda: render_text(report),
         "report.xml": lambda: render_junit(report),
         "report.md": lambda: render_markdown(report),
         "report.html": lambda: render_html(report),
     }
+    rendered: dict[str, str] = {}
     warnings = []
     for name, render in forms.items():
         try:
-            (folder / name).write_text(render(), encoding="utf-8")
+            rendered[name] = render()
+            (folder / name).write_text(rendered[name], encoding="utf-8")
         except Exception as error:
             warnings.append(_not_written(folder / name, error))
     summary = os.environ.get("GITHUB_STEP_SUMMARY")
-    if summary:
+    if summary and "report.md" in rendered:
         try:
             with Path(summary).open("a", encoding="utf-8") as file:
-                file.write(render_markdown(report))
+                file.write(rendered["report.md"])
         except Exception as error:
             warnings.append(_not_written(Path(summary), error))
-    return warnings
+    return rendered, warnings
 
 
 def _not_written(path: Path, error: Exception) -> str:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,8 +16,8 @@ from report_worlds import report
 from harness import cli, outcome
 from harness.options import REPORT_FILES, parse_set
 from harness.outcome import inputs_of, write_reports
-from harness.report import render_json, render_text
 from harness.run import REPORTS, Options, clear_report
+from harness.verdict import Verdict
 
 
 @pytest.fixture(autouse=True)
@@ -24,8 +26,7 @@ def no_summary(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def write(folder: Path) -> list[str]:
-    told = report("rollback")
-    return write_reports(told, folder, text=render_text(told), data=json.dumps(render_json(told)))
+    return write_reports(report("rollback"), folder)[1]
 
 
 def test_every_form_is_written_and_nothing_else(tmp_path: Path) -> None:
@@ -71,6 +72,61 @@ def test_the_summary_of_a_ci_job_is_appended_to(tmp_path: Path, monkeypatch: pyt
     assert "summary.md was not written (FileNotFoundError" in warning
 
 
+class Platform:
+    name = "local"
+
+    def facts(self) -> dict[str, str]:
+        return {"envoy": "1.40.0"}
+
+
+def played(monkeypatch: pytest.MonkeyPatch, folder: Path, output: str) -> int:
+    """`outcome.play` on a made-up release: what follows a verdict, without a platform."""
+    told = report("looks away")
+
+    def run(*_: object, tell: Callable[..., None], **__: object) -> Verdict:
+        tell(told.observation, told.verdict)
+        return told.verdict
+
+    monkeypatch.setattr(outcome, "run", run)
+    common: Any = SimpleNamespace(output=output, color=False)
+    where = Options(chart=folder, report_dir=folder, cache=folder)
+    platform: Any = Platform()
+    return outcome.play(told.scenario, common, where, platform, command=("python", "-m", "harness", "failure"))
+
+
+def test_a_verdict_is_told_with_its_reports(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert played(monkeypatch, tmp_path, "text") == 1
+    said = capsys.readouterr()
+    assert said.out.endswith(f"\nFAILED: {report('looks away').verdict.summary}\nreports: {tmp_path}\n")
+    assert said.err == ""
+    assert played(monkeypatch, tmp_path, "json") == 1
+    said = capsys.readouterr()
+    assert json.loads(said.out) == json.loads((tmp_path / "report.json").read_text())
+    assert json.loads(said.out)["reproduce"]["command"] == ["python", "-m", "harness", "failure"]
+
+
+@pytest.mark.parametrize("broken", ["build_report", "render_json", "render_text", "render_html"])
+@pytest.mark.parametrize("output", ["text", "json"])
+def test_no_fault_of_a_report_changes_the_exit_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], broken: str, output: str
+) -> None:
+    def fails(*_: object) -> None:
+        raise ValueError("nothing to see")
+
+    monkeypatch.setattr(outcome, broken, fails)
+    assert played(monkeypatch, tmp_path, output) == 1
+    said = capsys.readouterr()
+    [warning] = said.err.splitlines()
+    assert warning.startswith("warning: ")
+    assert "(ValueError: nothing to see); the verdict stands" in warning
+    if output == "json":
+        assert json.loads(said.out)["exit_code"] == 1
+    else:
+        assert f"FAILED: {report('looks away').verdict.summary}" in said.out
+
+
 def options(chart: Path, *files: Path) -> Options:
     return Options(chart=chart, values_files=files, report_dir=chart, cache=chart)
 
@@ -95,11 +151,11 @@ def test_digests_change_with_names_and_content(tmp_path: Path) -> None:
 def test_the_command_is_reported_as_it_was_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: dict[str, Any] = {}
 
-    def played(*_: object, command: tuple[str, ...]) -> int:
+    def play(*_: object, command: tuple[str, ...]) -> int:
         seen["command"] = command
         return 0
 
-    monkeypatch.setattr(outcome, "play", played)
+    monkeypatch.setattr(outcome, "play", play)
     typed = ["success", "--window", "8", "--run-dir", str(tmp_path), "--set", "a.b=1 2"]
     assert cli.main(typed) == 0
     assert seen["command"] == ("python", "-m", "harness", *typed)
