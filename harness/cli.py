@@ -130,13 +130,15 @@ def _say(line: str) -> None:
 def _run(scenario: Any, common: Common) -> int:
     from harness.outcome import play  # noqa: PLC0415
 
-    return play(scenario, common, options_of(common), make(common.platform))
+    given = click.get_current_context().obj or ()
+    return play(scenario, common, options_of(common), make(common.platform), command=("python", "-m", "harness", *given))
 
 
 def main(argv: list[str] | None = None) -> int:  # noqa: PLR0911 -- one line for each way to end
     """Run one command. Every failure is one line on standard error and one exit code. Raises KeyboardInterrupt as it comes."""
     try:
-        code = cli.main(args=argv, prog_name="harness", standalone_mode=False)
+        given = sys.argv[1:] if argv is None else argv
+        code = cli.main(args=given, prog_name="harness", standalone_mode=False, obj=tuple(given))
     except click.exceptions.Exit as done:
         return int(done.exit_code)
     except click.ClickException as error:

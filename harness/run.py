@@ -45,6 +45,8 @@ FINAL_SAMPLES = 60
 STEP_OVERHEAD_SECONDS = 40.0
 """What a step may take beyond its window: pods, weights, and four retried queries of 10 s each before an analysis errs."""
 POLL_SECONDS = 0.2
+REPORTS = ("report.json", "report.txt", "report.html", "report.xml", "report.md")
+"""What is written into the report folder, beside the load's own records."""
 FINAL_PHASES = frozenset({"Healthy", "Degraded"})
 
 
@@ -108,7 +110,7 @@ def refuse_bad_chart(scenario: Scenario, options: Options, platform: Platform) -
 
 def clear_report(folder: Path) -> None:
     """Remove an earlier run's report, so that nobody takes it for this one's."""
-    for name in ("report.json", "report.txt"):
+    for name in REPORTS:
         (folder / name).unlink(missing_ok=True)
     shutil.rmtree(folder / "load", ignore_errors=True)
 
