@@ -15,6 +15,7 @@ from harness.faults import FAULTS
 from harness.lint.command import lint
 from harness.options import Common, common_options, options_of, parse_numbers, platform_options
 from harness.platforms.catalog import PlatformOptions, make
+from harness.replay.command import gate
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 120}
 
@@ -119,6 +120,7 @@ def setup(platform: PlatformOptions) -> int:
 
 
 cli.add_command(lint)
+cli.add_command(gate)
 
 
 def _say(line: str) -> None:
