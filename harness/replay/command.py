@@ -33,12 +33,14 @@ if TYPE_CHECKING:
 @click.option("--arg", "args", multiple=True, metavar="NAME=VALUE", help="An argument of the templates; repeatable.")
 @click.option("--at", metavar="TIME", help="When recorded samples are measured (epoch seconds or RFC 3339; default: their end).")
 @click.option("--template", metavar="NAME", help="Try this template only.")
+@click.option("--controller", is_flag=True, help="Have the real rollouts controller judge (starts etcd, API and controller).")
 @click.option("--replay", type=click.Path(path_type=Path, file_okay=False), metavar="REPORT_DIR", help="Decide a run again.")
 @click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @click.option("--junit", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write JUnit XML there as well.")
 def gate(
     *, files: tuple[str, ...], chart: Path | None, values: tuple[Path, ...], settings: tuple[str, ...], series: tuple[Path, ...],
-    args: tuple[str, ...], at: str | None, template: str | None, replay: Path | None, output: str, junit: Path | None,
+    args: tuple[str, ...], at: str | None, template: str | None, controller: bool, replay: Path | None, output: str,
+    junit: Path | None,
 ) -> int:
     """Try AnalysisTemplates on recorded or synthetic series: unit tests for gates, with real Prometheus, in seconds.
 
@@ -62,7 +64,13 @@ def gate(
     for names in (given, *(case.args for case in cases)):
         check_args(found, names)
     cases = [replace(case, args={**case.args, **given}, template=template or case.template) for case in cases]
-    results = evaluate.evaluate(evaluate.runs_of(cases, found))
+    runs = evaluate.runs_of(cases, found)
+    if controller:
+        from harness.replay.controller import judged  # noqa: PLC0415
+
+        results = judged(runs)
+    else:
+        results = evaluate.evaluate(runs)
     click.echo(render.as_json(results) if output == "json" else render.text(results))
     click.echo(render.summary(results), err=True)
     if junit:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
-from harness.errors import UsageError
+from harness.errors import Interrupted, UsageError
 from harness.lint.subject import ERROR, mapping
 from harness.replay.analysis import Invalid, Measurement, Metric, Outcome, play
 from harness.replay.cases import Case, Result
@@ -75,17 +76,19 @@ def evaluate(runs: Sequence[Run]) -> list[Result]:
     for index, run in enumerate(runs):
         groups.setdefault(run.case.series, []).append(index)
     results: dict[int, Result] = {}
+    stopped = threading.Event()
 
     def work(series: tuple[Series, ...], indices: Sequence[int]) -> None:
         with holding(series) as prometheus:
             for index in indices:
-                results[index] = played(runs[index], prometheus)
+                results[index] = played(runs[index], prometheus, stopped)
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
         try:
             for job in [pool.submit(work, series, indices) for series, indices in groups.items()]:
                 job.result()
         except BaseException:
+            stopped.set()
             pool.shutdown(wait=True, cancel_futures=True)
             raise
     return [results[index] for index in range(len(runs))]
@@ -101,16 +104,20 @@ def times_of(case: Case) -> tuple[int, int]:
     return start, max(end, start)
 
 
-def played(run: Run, prometheus: Prometheus) -> Result:
-    """One AnalysisRun on a Prometheus that holds its series. Raises UsageError."""
+def played(run: Run, prometheus: Prometheus, stopped: threading.Event) -> Result:
+    """One AnalysisRun on a Prometheus that holds its series. Raises UsageError, and Interrupted once `stopped` is set."""
+
+    def look(metric: Metric, at_ms: int) -> Measurement:
+        if stopped.is_set():
+            raise Interrupted("interrupted")
+        return measure(prometheus, metric, at_ms)
+
     start, until = times_of(run.case)
     if run.refused:
         outcome = Outcome(phase=ERROR, reason=run.refused, at_ms=start, tallies=())
     else:
         try:
-            outcome = play(
-                run.metrics, lambda metric, at: measure(prometheus, metric, at), start_ms=start, until_ms=until
-            )
+            outcome = play(run.metrics, look, start_ms=start, until_ms=until)
         except NotModelled as error:
             told = "what the controller makes of it is not known exactly"
             raise UsageError(f"{error}: {told}; ask the controller itself, with --controller") from None

@@ -7,6 +7,7 @@ import json
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
@@ -65,15 +66,7 @@ def number(value: float) -> str:
         return "NaN"
     if math.isinf(value):
         return "+Inf" if value > 0 else "-Inf"
-    text = repr(value)
-    if "e" in text:
-        mantissa, _, exponent = text.partition("e")
-        digits = max(0, len(mantissa.partition(".")[2]) - int(exponent))
-        text = f"{value:.{digits}f}" if int(exponent) < 0 else f"{value:.0f}"
-        if "." in text:
-            text = text.rstrip("0").rstrip(".")
-        return text
-    return text.removesuffix(".0")
+    return format(Decimal(repr(value)), "f").removesuffix(".0")
 
 
 def dump(found: Iterable[Series]) -> Iterator[str]:
