@@ -14,8 +14,10 @@ from harness.campaign.command import trials
 from harness.errors import EXIT_PLATFORM, EXIT_USAGE, HarnessError
 from harness.faults import FAULTS
 from harness.lint.command import lint
+from harness.oc.command import oc
 from harness.options import Common, common_options, options_of, parse_numbers, platform_options
 from harness.platforms.catalog import PlatformOptions, make
+from harness.replay.command import gate
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 120}
 
@@ -121,6 +123,8 @@ def setup(platform: PlatformOptions) -> int:
 
 cli.add_command(trials)
 cli.add_command(lint)
+cli.add_command(oc)
+cli.add_command(gate)
 
 
 def _say(line: str) -> None:
