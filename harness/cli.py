@@ -13,6 +13,7 @@ import click
 from harness.errors import EXIT_PLATFORM, EXIT_USAGE, HarnessError
 from harness.faults import FAULTS
 from harness.lint.command import lint
+from harness.matrix.command import matrix
 from harness.options import Common, common_options, options_of, parse_numbers, platform_options
 from harness.platforms.catalog import PlatformOptions, make
 
@@ -119,6 +120,7 @@ def setup(platform: PlatformOptions) -> int:
 
 
 cli.add_command(lint)
+cli.add_command(matrix)
 
 
 def _say(line: str) -> None:
