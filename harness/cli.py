@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from harness.campaign.command import trials
 from harness.errors import EXIT_PLATFORM, EXIT_USAGE, HarnessError
 from harness.faults import FAULTS
 from harness.lint.command import lint
@@ -119,6 +120,7 @@ def setup(platform: PlatformOptions) -> int:
     return 0
 
 
+cli.add_command(trials)
 cli.add_command(lint)
 cli.add_command(matrix)
 

@@ -6,6 +6,7 @@ import json
 import sys
 import time
 from collections import Counter
+from pathlib import Path
 
 import click
 
@@ -51,10 +52,16 @@ def play(scenario: Scenario, common: Common, options: Options, platform: Platfor
     return verdict.exit_code
 
 
-def _tell(report: Report, common: Common, options: Options) -> None:
+def write_reports(report: Report, folder: Path) -> tuple[str, str]:
+    """Write a report's files into a folder; returns the text and the JSON."""
     text, data = render_text(report), json.dumps(render_json(report), indent=2) + "\n"
-    (options.report_dir / "report.txt").write_text(text, encoding="utf-8")
-    (options.report_dir / "report.json").write_text(data, encoding="utf-8")
+    (folder / "report.txt").write_text(text, encoding="utf-8")
+    (folder / "report.json").write_text(data, encoding="utf-8")
+    return text, data
+
+
+def _tell(report: Report, common: Common, options: Options) -> None:
+    text, data = write_reports(report, options.report_dir)
     click.echo(data if common.output == "json" else "\n" + text, nl=False)
     if common.output == "text":
         # Once more at the end, where a person looks after a long table.

@@ -20,7 +20,6 @@ from harness.variants import BuiltImage
 from harness.watch import Watcher
 
 RELEASE = "webapp"
-HOST = "webapp.local"
 TRIAL_ANNOTATION = "gateproof.io/trial"
 POLL_SECONDS = 0.1
 PROBE_TIMEOUT_SECONDS = 2.0
@@ -87,10 +86,10 @@ def merged(*trees: Mapping[str, Any]) -> dict[str, Any]:
 class Gateway:
     """Asks the gateway who serves: requests of the harness' own, apart from the users' load."""
 
-    def __init__(self, endpoints: Endpoints, *, host: str = HOST) -> None:
+    def __init__(self, endpoints: Endpoints) -> None:
         self._url = f"{endpoints.gateway_url}/version"
         self._session = local_session()
-        self._host = host
+        self._host = endpoints.host
 
     def ask(self) -> ServedSample:
         """One request; status 0 when there was no answer."""

@@ -169,7 +169,7 @@ class Stage:
         return Chart(
             helm=helm, path=self.options.chart, namespace=self.endpoints.namespace,
             values_files=(*self.platform.values_files(), *self.options.values_files),
-            values=merged(self.platform.values(), scenario_values(self.scenario), rig_values),
+            values=merged(self.platform.values(), self.endpoints.values, scenario_values(self.scenario), rig_values),
             user_values=self.options.user_values,
         )
 
@@ -192,7 +192,8 @@ class Stage:
     def _load(self) -> Load:
         scenario, options = self.scenario, self.options
         spec = LoadSpec(
-            url=self.endpoints.gateway_url, rps=scenario.rps, users=options.users, seed=scenario.seed,
+            url=self.endpoints.gateway_url, host_header=self.endpoints.host, rps=scenario.rps, users=options.users,
+            seed=scenario.seed,
             worst_latency_seconds=scenario.worst_latency_seconds,
             duration_limit_seconds=deadline_of(scenario, options) + 60, web_ui_port=options.web_port, reports=True,
         )

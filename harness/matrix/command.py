@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from harness.matrix.model import Result
-    from harness.matrix.play import Play
 
 DEFAULT_FILE = Path(__file__).with_name("default.yaml")
 MOST_BYTES = 1_000_000

@@ -261,9 +261,10 @@ def _message(error: jsonschema.ValidationError, path: list[Any]) -> str:
         return "the file must be a mapping that has matrix or scenarios in it"
     if error.validator in {"anyOf", "enum"} and "fault" in map(str, path):
         return f"{_short(error.instance)} is no fault: one of none, {', '.join(FAULTS)}, or {{kind: KIND, SETTING: NUMBER}}"
-    if error.validator == "additionalProperties" and "properties" in error.schema:
-        unknown = sorted(error.instance.keys() - error.schema["properties"].keys())
-        return f"{', '.join(map(_short, unknown))} is not known here; there are {', '.join(error.schema['properties'])}"
+    schema: Any = error.schema
+    if error.validator == "additionalProperties" and "properties" in schema:
+        unknown = sorted(error.instance.keys() - schema["properties"].keys())
+        return f"{', '.join(map(_short, unknown))} is not known here; there are {', '.join(schema['properties'])}"
     message = error.message.replace(repr(error.instance), _short(error.instance)) if len(error.message) > 200 else error.message
     return message[:300]
 

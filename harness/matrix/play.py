@@ -20,7 +20,8 @@ Finished = Callable[[Result], None]
 
 def refuse_bad_values(entries: Sequence[Entry], options: Options, platform: Platform, *, file: str) -> list[str]:
     """Render the chart once for each set of values, before anything is started; a line for each that it refuses."""
-    problems, tried = [], set()
+    problems: list[str] = []
+    tried: set[str] = set()
     for entry in entries:
         kind = repr((entry.values, entry.scenario.fault.kind, entry.scenario.steps, entry.scenario.window_seconds))
         if tried and (kind in tried or not entry.values):

@@ -84,7 +84,8 @@ def to_junit(results: Sequence[Result], *, file: str) -> str:
     suite = TestSuite(_clean(f"matrix {file}"))
     for result in results:
         entry = result.entry
-        case: Any = TestCase(_clean(entry.name), classname=f"matrix.{_word(entry.scenario.fault.kind)}", time=round(result.seconds, 3))
+        owner = f"matrix.{_word(entry.scenario.fault.kind)}"
+        case: Any = TestCase(_clean(entry.name), classname=owner, time=round(result.seconds, 3))
         kind = {Status.OTHERWISE: Failure, Status.INCONCLUSIVE: Error}.get(result.status)
         if kind is not None:
             problem = kind(_clean(result.summary), type_=result.status.value)

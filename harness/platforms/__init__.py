@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Protocol
 
 Say = Callable[[str], None]
@@ -26,6 +27,10 @@ class Endpoints:
     namespace: str
     scratch: Path
     """A folder for files of the programs that the harness calls; it ends with the platform."""
+    host: str = "webapp.local"
+    """The host name that users ask for, and that nobody else's release on this platform answers to."""
+    values: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    """What the chart must be told about these endpoints beyond the platform's own values."""
 
 
 class Platform(Protocol):
@@ -35,6 +40,10 @@ class Platform(Protocol):
 
     def session(self, say: Say, *, keep: bool) -> AbstractContextManager[Endpoints]:
         """The platform, up for a `with` block: started if need be, and then stopped afterwards unless `keep`."""
+        ...
+
+    def lane(self, name: str, endpoints: Endpoints) -> AbstractContextManager[Endpoints]:
+        """Endpoints of their own within a session, for releases side by side: no lane sees another's pods, answers or metrics."""
         ...
 
     def check(self) -> None:

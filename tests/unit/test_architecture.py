@@ -13,7 +13,8 @@ IO = {
     "kubernetes", "psutil", "click", "flask", "gunicorn", "time",
 }
 PURE = [
-    "harness/scenario.py", "harness/faults.py", "harness/observation", "harness/verdict", "harness/report",
+    "harness/scenario.py", "harness/faults.py", "harness/campaign/throttle.py", "harness/campaign/trial.py",
+    "harness/observation", "harness/verdict", "harness/report",
     "harness/supervisor/plan.py",
     "harness/supervisor/component.py", "harness/platforms/local/components", "harness/platforms/local/node/plan.py",
     "webapp/faults.py", "webapp/fault_schema.py", "webapp/fault_reader.py", "loadtest/traffic", "harness/load_shape.py",

@@ -23,6 +23,7 @@ from harness.platforms import Endpoints, Say
 from harness.platforms.local import binaries, state
 from harness.platforms.local.components import components
 from harness.platforms.local.config import APP_NAMESPACE, CLUSTER, GATEWAY_PORT, LOOPBACK, REGISTRY_PORT
+from harness.platforms.local.lane import lane
 from harness.platforms.local.paths import RunPaths
 from harness.platforms.local.plan import configure
 from harness.platforms.local.versions import versions
@@ -160,6 +161,20 @@ class LocalPlatform:
         finally:
             lock.release()
 
+    @contextlib.contextmanager
+    def lane(self, name: str, endpoints: Endpoints) -> Iterator[Endpoints]:
+        """A namespace, a host name and a Prometheus of their own; the namespace is removed with all that is in it."""
+        tools = self.tools()
+        with lane(name, paths=self.paths, program=tools["prometheus"], endpoints=endpoints) as own:
+            try:
+                yield own
+            finally:
+                delete = [str(tools["kubectl"]), f"--kubeconfig={own.kubeconfig}", "delete", "namespace", own.namespace]
+                env = {"PATH": os.environ.get("PATH", ""), "HOME": str(self.paths.data), "KUBERC": "off"}
+                subprocess.run(
+                    [*delete, "--ignore-not-found", "--wait=false"], env=env, capture_output=True, check=False, timeout=30
+                )
+
     def endpoints(self) -> Endpoints:
         """Where the running platform can be reached. Raises PlatformError when it is not up."""
         now = self._running()
@@ -222,7 +237,7 @@ class LocalPlatform:
         found = binaries.find()
         if found is None:
             raise PlatformError("the platform's programs are not built yet: run ./run.sh setup")
-        return {name: found[name] for name in ("helm", "crane", "kubectl")}
+        return {name: found[name] for name in ("helm", "crane", "kubectl", "prometheus")}
 
     def facts(self) -> Mapping[str, str]:
         """Versions of every part, from the lock files that pin them."""
