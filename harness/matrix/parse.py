@@ -263,7 +263,8 @@ def _message(error: jsonschema.ValidationError, path: list[Any]) -> str:
         return f"{_short(error.instance)} is no fault: one of none, {', '.join(FAULTS)}, or {{kind: KIND, SETTING: NUMBER}}"
     schema: Any = error.schema
     if error.validator == "additionalProperties" and "properties" in schema:
-        unknown = sorted(error.instance.keys() - schema["properties"].keys())
+        instance: Any = error.instance
+        unknown = sorted(instance.keys() - schema["properties"].keys())
         return f"{', '.join(map(_short, unknown))} is not known here; there are {', '.join(schema['properties'])}"
     message = error.message.replace(repr(error.instance), _short(error.instance)) if len(error.message) > 200 else error.message
     return message[:300]

@@ -86,6 +86,10 @@ def to_junit(results: Sequence[Result], *, file: str) -> str:
         entry = result.entry
         owner = f"matrix.{_word(entry.scenario.fault.kind)}"
         case: Any = TestCase(_clean(entry.name), classname=owner, time=round(result.seconds, 3))
+        properties: Any = _untyped(Properties)()
+        for name, value in (("expected", entry.expect.value), ("decision", result.decision)):
+            properties.add_property(Property(name, value))
+        case.append(properties)
         kind = {Status.OTHERWISE: Failure, Status.INCONCLUSIVE: Error}.get(result.status)
         if kind is not None:
             problem = kind(_clean(result.summary), type_=result.status.value)
@@ -95,15 +99,11 @@ def to_junit(results: Sequence[Result], *, file: str) -> str:
             case.result = [problem]
         if result.report:
             case.append(SystemOut(_clean(f"report: {result.report}")))
-        properties: Any = _untyped(Properties)()
-        for name, value in (("expected", entry.expect.value), ("decision", result.decision)):
-            properties.add_property(Property(name, value))
-        case.append(properties)
         suite.add_testcase(case)
     xml: Any = JUnitXml("harness matrix")
     xml.add_testsuite(suite)
     xml.update_statistics()
-    return str(xml.tostring().decode()) + "\n"
+    return f'<?xml version="1.0" encoding="utf-8"?>\n{xml.tostring().decode()}\n'
 
 
 def _untyped(made: Any) -> Any:

@@ -21,6 +21,7 @@ PURE = [
     "harness/lint/check.py", "harness/lint/expr", "harness/lint/model.py", "harness/lint/promql.py",
     "harness/lint/promql_facts.py", "harness/lint/render.py", "harness/lint/rules", "harness/lint/source.py",
     "harness/lint/subject.py", "harness/lint/usage.py",
+    "harness/matrix/model.py", "harness/matrix/parse.py", "harness/matrix/render.py",
 ]
 LINES_AT_MOST = 330
 
