@@ -14,6 +14,7 @@ from harness.campaign.command import trials
 from harness.errors import EXIT_PLATFORM, EXIT_USAGE, HarnessError
 from harness.faults import FAULTS
 from harness.lint.command import lint
+from harness.matrix.command import matrix
 from harness.oc.command import oc
 from harness.options import Common, common_options, options_of, parse_numbers, platform_options
 from harness.platforms.catalog import PlatformOptions, make
@@ -125,6 +126,7 @@ cli.add_command(trials)
 cli.add_command(lint)
 cli.add_command(oc)
 cli.add_command(gate)
+cli.add_command(matrix)
 
 
 def _say(line: str) -> None:

@@ -1,7 +1,8 @@
-"""The faults that a candidate can have, and what the gate should do about each. PURE: no I/O.
+"""The faults that a candidate, a release or the gate itself can have, and what is right about each. PURE: no I/O.
 
 Each stands here once: what is injected, where it can be seen, which decision is right, and why. Where a fault can be seen decides
-which metrics a gate needs: an app cannot count the requests that it never answers.
+which metrics a gate needs: an app cannot count the requests that it never answers. A gate that is itself broken cannot decide
+anything: whatever happens then, the verdict must be inconclusive.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from harness.errors import UsageError
 
 ERROR_METRICS = frozenset({"success-rate", "error-rate"})
 LATENCY_METRICS = frozenset({"latency-p95"})
+ANALYSIS_SOUND, MEASURED_OUTCOMES = "analysis sound", "measured outcomes"
+"""Names of the verdict's checks that notice a gate which could not measure, or was told what is not so."""
 GATEWAY_TIMEOUT_SECONDS = 2
 """The route's time-out where answers never come: far over the latency objective, and short enough to fit into a window."""
 
@@ -34,6 +37,21 @@ class Effect(Enum):
     """In no answer at all."""
     NEVER_READY = "never ready"
     """The candidate never gets traffic."""
+    GATE = "gate"
+    """In none: the candidate is sound, and it is the gate that has nothing to go by."""
+
+
+class Rig(Enum):
+    """What is done to the release or to the gate from outside, where a setting of the image or of the chart does not do it."""
+
+    ABSENT_IMAGE = "absent image"
+    """The candidate's digest is one that no registry has."""
+    PROMETHEUS_DOWN = "prometheus down"
+    """The gate is sent to a loopback port that refuses every connection."""
+    PROMETHEUS_SLOW = "prometheus slow"
+    """The gate is sent to a proxy of ours before Prometheus that answers later than the gate waits."""
+    PROMETHEUS_WRONG = "prometheus wrong"
+    """… to one that rounds each share to a whole number, so that 95 % success becomes 100 %, and 5 % errors none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +69,11 @@ class Fault:
     values: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     gateway_statuses: frozenset[int] = frozenset()
     """What the gateway answers in the app's stead."""
+    rig: Rig | None = None
+    waiting: frozenset[str] = frozenset()
+    """Of these reasons, as the kubelet names them, the candidate's pods must have waited for one: proof of a broken start."""
+    noticed_by: str = ""
+    """The check of the verdict that must notice it: whatever the gate did then is no decision, and the verdict is exit 3."""
 
     def with_settings(self, changes: Mapping[str, float]) -> Fault:
         """The same fault in another size. Raises UsageError for a setting that this fault does not have."""
@@ -58,6 +81,13 @@ class Fault:
         if unknown:
             raise UsageError(f"--fault {self.kind} has no setting {', '.join(unknown)}: it has {', '.join(self.settings)}")
         return Fault(**{**vars(self), "settings": MappingProxyType({**self.settings, **changes})})
+
+    @property
+    def due(self) -> str:
+        """What is right about it in one word: promote, rollback, or inconclusive."""
+        if self.noticed_by:
+            return "inconclusive"
+        return "rollback" if self.rolled_back else "promote"
 
     @property
     def failing_percent(self) -> float:
@@ -108,7 +138,19 @@ def _never_answered(kind: str, status: int, why: str, values: Mapping[str, Any])
     )
 
 
+def _tree(**values: Any) -> Mapping[str, Any]:
+    return MappingProxyType(values)
+
+
 OUT = frozenset({503, 504})
+# With subsets the controller never looks at its deadline while the canary is not ready (argo-rollouts #4626).
+BY_SERVICES = _tree(rollout={"trafficSplit": "services"})
+REFUSED_STATUS = 999.0
+"""A FAULT_STATUS_CODE that the web app takes for a mistake: it says so and exits."""
+PROMETHEUS_TIMEOUT_SECONDS = 2
+"""How long the gate waits for an answer where Prometheus is slow."""
+NO_RETRY = _tree(analysis={"consecutiveErrorLimit": 0, "prometheus": {"timeoutSeconds": PROMETHEUS_TIMEOUT_SECONDS}})
+"""By default four more queries, ten seconds apart, would be made before the analysis errs."""
 HEALTHY = Fault(
     kind="none", effect=Effect.ANSWERS, settings=_settings(), rolled_back=False, why="nothing is wrong with it",
 )
@@ -132,9 +174,18 @@ _ALL = (
     ),
     Fault(
         kind="slow-start", effect=Effect.NEVER_READY, settings=_settings(slow_start_seconds=600.0), rolled_back=True,
-        # With subsets the controller never looks at its deadline while the canary is not ready (argo-rollouts #4626).
-        values=MappingProxyType({"rollout": {"trafficSplit": "services"}}),
+        values=BY_SERVICES,
         why="no pod is ready by rollout.progressDeadlineSeconds: the deadline rolls back, without any analysis or user traffic",
+    ),
+    Fault(
+        kind="bad-image", effect=Effect.NEVER_READY, settings=_settings(), rolled_back=True, values=BY_SERVICES,
+        rig=Rig.ABSENT_IMAGE, waiting=frozenset({"ErrImagePull", "ImagePullBackOff"}),
+        why="no registry has the image's digest, so no pod ever runs, and the progress deadline rolls back",
+    ),
+    Fault(
+        kind="crash-loop", effect=Effect.NEVER_READY, settings=_settings(status_code=REFUSED_STATUS), rolled_back=True,
+        values=BY_SERVICES, waiting=frozenset({"CrashLoopBackOff"}),
+        why="the process exits at its start, again and again: no pod is ever ready, and the progress deadline rolls back",
     ),
     _never_answered(
         "hang", 504, "the gateway gives up on 5 % of the requests; the app itself counts only what it answers, so a gate "
@@ -157,6 +208,26 @@ _ALL = (
     Fault(
         kind="memory", effect=Effect.UNSEEN, settings=_settings(memory_kib_per_request=256.0, memory_cap_mib=64.0),
         rolled_back=False, why="no objective of this gate is about memory, and below its limit a leak costs users nothing",
+    ),
+    Fault(
+        kind="no-traffic", effect=Effect.GATE, settings=_settings(), rolled_back=False, noticed_by=ANALYSIS_SOUND,
+        values=_tree(analysis={"minRequests": 1_000_000}),
+        why="the canary gets traffic, but far less than analysis.minRequests: the gate rolls back for want of evidence",
+    ),
+    Fault(
+        kind="prometheus-down", effect=Effect.GATE, settings=_settings(), rolled_back=False, noticed_by=ANALYSIS_SOUND,
+        rig=Rig.PROMETHEUS_DOWN, values=NO_RETRY,
+        why="nobody answers the gate's queries: the analysis ends in Error, which rolls a good release back",
+    ),
+    Fault(
+        kind="prometheus-slow", effect=Effect.GATE, settings=_settings(), rolled_back=False, noticed_by=ANALYSIS_SOUND,
+        rig=Rig.PROMETHEUS_SLOW, values=NO_RETRY,
+        why="answers come later than analysis.prometheus.timeoutSeconds: the analysis ends in Error, as if nobody answered",
+    ),
+    Fault(
+        kind="prometheus-wrong", effect=Effect.ANSWERS, settings=_settings(error_rate=5.0), rolled_back=True,
+        deciding_metrics=ERROR_METRICS, noticed_by=MEASURED_OUTCOMES, rig=Rig.PROMETHEUS_WRONG,
+        why="shares arrive rounded to whole numbers, so the gate promotes 5 % errors; what clients got shows that it was misled",
     ),
 )
 FAULTS: Mapping[str, Fault] = MappingProxyType({fault.kind: fault for fault in _ALL})

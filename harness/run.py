@@ -22,6 +22,7 @@ from harness.observation import Observation, parse_rollout, parse_weights
 from harness.platforms import Endpoints, Platform
 from harness.release import RELEASE, Chart, Gateway, is_stable, merged, scenario_values, wait_for, why_not_ready
 from harness.replay.record import keep
+from harness.rig import released_image, rigged
 from harness.scenario import Decision, Scenario
 from harness.variants import BuiltImage, Faults, Variant, build
 from harness.verdict import Verdict, judge
@@ -132,7 +133,11 @@ class Stage:
     def play(self) -> Observation:
         """From images to everything that was seen."""
         stable, candidate = self._images()
-        chart, gateway = self._chart(), Gateway(self.endpoints)
+        with rigged(self.scenario.fault.rig, self.endpoints.prometheus_url) as values:
+            return self._play(stable, candidate, self._chart(values))
+
+    def _play(self, stable: BuiltImage, candidate: BuiltImage, chart: Chart) -> Observation:
+        gateway = Gateway(self.endpoints)
         watcher = Watcher(
             kubeconfig=self.endpoints.kubeconfig, context=self.endpoints.context, namespace=self.endpoints.namespace
         )
@@ -158,9 +163,9 @@ class Stage:
         ]
         for image in built:
             self.say(f"image {image.reference}")
-        return built[0], built[1]
+        return built[0], released_image(scenario.fault.rig, built[1])
 
-    def _chart(self) -> Chart:
+    def _chart(self, rig_values: Mapping[str, Any]) -> Chart:
         helm = Helm(
             binary=self.platform.tools()["helm"], kubeconfig=self.endpoints.kubeconfig, context=self.endpoints.context,
             home=self.endpoints.scratch,
@@ -168,7 +173,7 @@ class Stage:
         return Chart(
             helm=helm, path=self.options.chart, namespace=self.endpoints.namespace,
             values_files=(*self.platform.values_files(), *self.options.values_files),
-            values=merged(self.platform.values(), self.endpoints.values, scenario_values(self.scenario)),
+            values=merged(self.platform.values(), self.endpoints.values, scenario_values(self.scenario), rig_values),
             user_values=self.options.user_values,
         )
 
@@ -270,7 +275,9 @@ class Stage:
 
 def scenario_promise(scenario: Scenario) -> str:
     """The decision that is right, and why, for people."""
-    return f"{scenario.expect.value}, because {scenario.fault.why}"
+    fault = scenario.fault
+    what = f"no decision that counts (exit 3 by the check {fault.noticed_by!r})" if fault.noticed_by else scenario.expect.value
+    return f"{what}, because {fault.why}"
 
 
 def _whole(value: float) -> Any:

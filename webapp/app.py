@@ -9,6 +9,7 @@ from flask import Flask, Response
 from flask.globals import request_ctx
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException
+from werkzeug.routing import Rule
 
 from webapp import settings as settings_module
 from webapp.admin import fault_routes
@@ -31,7 +32,7 @@ class _App(Flask):
     One overridden method instead of hooks before each request: Flask takes longer to find and call a hook than the hook takes.
     """
 
-    url_rule_class = Route
+    url_rule_class: type[Rule] = Route
 
     def __init__(self, faults: FaultControl) -> None:
         super().__init__("webapp", static_folder=None)

@@ -153,6 +153,8 @@ class PodFacts:
     ever_ready: bool = False
     restarts: int = 0
     readiness_losses: int = 0
+    waiting: frozenset[str] = frozenset()
+    """Every reason for which one of their containers was seen to wait, as the kubelet names it."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -203,6 +203,7 @@ def pod_facts(pods: Iterable[Object], pod_hash: str) -> PodFacts:
     """What became of the pods with this pod-template hash, from every version of each that was seen, in the order of time."""
     ready: dict[str, bool] = {}
     restarts: dict[str, int] = {}
+    waiting: set[str] = set()
     ran, losses = False, 0
     for pod in pods:
         metadata, status = pod.get("metadata", {}), pod.get("status", {})
@@ -210,11 +211,14 @@ def pod_facts(pods: Iterable[Object], pod_hash: str) -> PodFacts:
         if metadata.get("labels", {}).get(HASH_LABEL) != pod_hash or metadata.get("deletionTimestamp"):
             continue
         uid, containers = str(metadata.get("uid", "")), status.get("containerStatuses") or ()
-        ran = ran or any((each.get("state") or {}).get("running") for each in containers)
+        states: list[Object] = [each.get("state") or {} for each in containers]
+        ran = ran or any(state.get("running") or state.get("terminated") for state in states)
+        waiting |= {reason for state in states if (reason := (state.get("waiting") or {}).get("reason"))}
         restarts[uid] = max(restarts.get(uid, 0), sum(int(each.get("restartCount", 0)) for each in containers))
         now = any(each.get("type") == "Ready" and each.get("status") == "True" for each in status.get("conditions") or ())
         losses += ready.get(uid, False) and not now
         ready[uid] = now
     return PodFacts(
-        ran=ran, ever_ready=losses > 0 or any(ready.values()), restarts=sum(restarts.values()), readiness_losses=losses
+        ran=ran, ever_ready=losses > 0 or any(ready.values()), restarts=sum(restarts.values()), readiness_losses=losses,
+        waiting=frozenset(waiting),
     )

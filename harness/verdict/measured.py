@@ -6,8 +6,8 @@ a candidate that never got traffic, a fault that was never injected.
 
 from __future__ import annotations
 
-from harness.faults import Effect, delay_quantiles, share_over
-from harness.observation import Observation, ResponseRecord, StepAnalysis, acceptance_interval, metric_bounds, share_at
+from harness.faults import ANALYSIS_SOUND, MEASURED_OUTCOMES, Effect, Fault, Rig, delay_quantiles, share_over
+from harness.observation import Observation, PodFacts, ResponseRecord, StepAnalysis, acceptance_interval, metric_bounds, share_at
 from harness.observation.measure import candidate_version
 from harness.scenario import LATENCY_OBJECTIVE_MS, REQUESTS_METRIC, Decision, Scenario
 from harness.verdict.experiment import experiment_check, injected
@@ -110,8 +110,9 @@ def fault_at_work(scenario: Scenario, observation: Observation) -> Check | None:
         count = observation.faults_injected.get(kind, 0.0)
         promise, seen, told = f"the candidate says that it injected {kind}", count > 0, f"{count:g} times"
     elif scenario.decided_by_deadline:
-        promise, seen = "the candidate's pods ran, and none was ever ready", pods.ran and not pods.ever_ready
+        promise, seen = _broken_start(scenario.fault, pods)
         told = f"{'ran' if pods.ran else 'never ran'}, {'ready' if pods.ever_ready else 'never ready'}"
+        told += f", waited for {', '.join(sorted(pods.waiting))}" if pods.waiting else ""
         answered = sum(map(candidate_version(observation), observation.responses))
         seen, told = seen and answered == 0, f"{told}, {answered} answers"
     elif scenario.fault.effect is Effect.OUTAGE:
@@ -120,6 +121,15 @@ def fault_at_work(scenario: Scenario, observation: Observation) -> Check | None:
     else:
         return None
     return experiment_check("fault at work", [] if seen else [told], expected=promise, actual=told)
+
+
+def _broken_start(fault: Fault, pods: PodFacts) -> tuple[str, bool]:
+    """What the pods of a candidate that is never ready must have shown, and whether they did."""
+    if not fault.waiting:
+        return "the candidate's pods ran, and none was ever ready", pods.ran and not pods.ever_ready
+    # An image that cannot be had never runs. A process that exits at once did, whether or not it was caught at it.
+    right = bool(pods.waiting & fault.waiting) and not pods.ever_ready and not (pods.ran and fault.rig is Rig.ABSENT_IMAGE)
+    return f"the candidate's pods waited for {' or '.join(sorted(fault.waiting))}, and none was ever ready", right
 
 
 def fault_shown(scenario: Scenario, observation: Observation) -> Check | None:
@@ -179,7 +189,7 @@ def analysis_sound(_: Scenario, observation: Observation) -> Check:
                 f"({requests.condition}); raise --rps or --window"
             )
     return experiment_check(
-        "analysis sound",
+        ANALYSIS_SOUND,
         problems,
         expected="every analysis had the traffic and the metrics to decide",
         actual=f"{len(observation.step_analyses)} analyses, all measurable",
@@ -223,7 +233,7 @@ def measured_outcomes(scenario: Scenario, observation: Observation) -> Check:
             if count > bounds.high or (exact and count < bounds.low):
                 problems.append(evidence[-1])
                 blind = blind and count < bounds.low
-    return _measured(blind, "measured outcomes", problems, evidence, "measured errors and slow answers agree with the clients'")
+    return _measured(blind, MEASURED_OUTCOMES, problems, evidence, "measured errors and slow answers agree with the clients'")
 
 
 def _events(run: StepAnalysis, name: str) -> float | None:

@@ -10,7 +10,7 @@ from harness.faults import FAULTS
 def test_the_table_of_faults_is_current() -> None:
     rows = [
         f"| `{fault.kind}` | {' '.join(f'{name}={value:g}' for name, value in fault.settings.items())} | {fault.source} "
-        f"| {'rollback' if fault.rolled_back else 'promote'} | {fault.why} |"
+        f"| {fault.due} | {fault.why} |"
         for fault in FAULTS.values()
     ]
     text = (DOCS / "faults.md").read_text(encoding="utf-8")

@@ -25,7 +25,7 @@ def test_every_setting_is_one_of_the_images(kind: str) -> None:
 def test_every_fault_has_a_scenario_that_says_what_is_right_and_why(kind: str) -> None:
     scenario = failure(fault=kind)
     assert scenario.expect is (Decision.ROLLBACK if FAULTS[kind].rolled_back else Decision.PROMOTE)
-    assert scenario.breaks_an_objective is (FAULTS[kind].rolled_back and kind != "slow-start")
+    assert scenario.breaks_an_objective is (FAULTS[kind].rolled_back and FAULTS[kind].effect is not Effect.NEVER_READY)
     assert scenario.fault.why
 
 
@@ -37,6 +37,9 @@ def test_every_fault_has_a_scenario_that_says_what_is_right_and_why(kind: str) -
         ("reset", {"analysis": {"source": "envoy"}}),
         ("crash", {"analysis": {"source": "envoy", "minRequests": 6}}),
         ("slow-start", {"rollout": {"progressDeadlineSeconds": 75, "trafficSplit": "services"}}),
+        ("bad-image", {"rollout": {"progressDeadlineSeconds": 75, "trafficSplit": "services"}}),
+        ("no-traffic", {"analysis": {"minRequests": 1_000_000, "windowSeconds": 60}}),
+        ("prometheus-slow", {"analysis": {"consecutiveErrorLimit": 0, "prometheus": {"timeoutSeconds": 2}}}),
     ],
 )
 def test_a_gate_gets_what_the_fault_needs(kind: str, values: dict[str, dict[str, object]]) -> None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import verdict_world as w
 from verdict_mutations import linger, set_value, to_stable
 
+from harness.faults import FAULTS
 from harness.observation import PodFacts, pod_facts, weight_steps
-from harness.scenario import Scenario, failure
+from harness.scenario import Decision, Scenario, failure
 from harness.verdict import Outcome, Verdict, judge
 
 DEADLINE = 'RolloutAborted: Rollout aborted update to revision 2: ReplicaSet "webapp-7b64c5d9f8" has timed out progressing.'
@@ -90,6 +92,17 @@ def leak() -> w.World:
     return world
 
 
+def broken_start(kind: str) -> w.World:
+    """A release whose pods never come up, and say why."""
+    made = scenario(kind)
+    world = never_ready()
+    world.scenario = made
+    bad = PodFacts(waiting=frozenset({"ContainerCreating", "ErrImagePull", "ImagePullBackOff"}))
+    looping = PodFacts(ran=True, restarts=2, waiting=frozenset({"CrashLoopBackOff"}))
+    world.facts["candidate_pods"] = bad if kind == "bad-image" else looping
+    return world
+
+
 WORLDS: dict[str, Callable[[], w.World]] = {
     "hang": lambda: never_answered("hang"),
     "reset": lambda: never_answered("reset"),
@@ -97,6 +110,8 @@ WORLDS: dict[str, Callable[[], w.World]] = {
     "readiness": flapping,
     "slow-start": never_ready,
     "memory": leak,
+    "bad-image": lambda: broken_start("bad-image"),
+    "crash-loop": lambda: broken_start("crash-loop"),
 }
 
 
@@ -187,6 +202,16 @@ CASES: list[tuple[str, str, str, int, Callable[[w.World], Any]]] = [
     ("slow-start", "it was ready", "fault at work", 3, lambda x: pods(x, PodFacts(ran=True, ever_ready=True))),
     ("slow-start", "it never ran", "fault at work", 3, lambda x: pods(x, PodFacts())),
     ("slow-start", "users were sent there", "weight sequence", 1, sent_there),
+    ("bad-image", "it could be had", "fault at work", 3, lambda x: pods(x, PodFacts())),
+    ("bad-image", "it ran", "fault at work", 3, lambda x: pods(x, PodFacts(ran=True, waiting=frozenset({"ErrImagePull"})))),
+    ("bad-image", "it waited for another reason", "fault at work", 3,
+     lambda x: pods(x, PodFacts(waiting=frozenset({"ContainerCreating"})))),
+    ("bad-image", "nothing ever happens", "decided by the gate", 1, overdue),
+    ("bad-image", "users were sent there", "weight sequence", 1, sent_there),
+    ("crash-loop", "it never crashed", "fault at work", 3, lambda x: pods(x, PodFacts(ran=True))),
+    ("crash-loop", "it was ready", "fault at work", 3,
+     lambda x: pods(x, PodFacts(ran=True, ever_ready=True, waiting=frozenset({"CrashLoopBackOff"})))),
+    ("crash-loop", "another reason in the end", "rollout phase", 3, lambda x: message(x, w.ABORTED)),
     ("memory", "nothing leaked", "fault at work", 3, lambda x: x.facts.update(faults_injected={"memory": 0.0})),
     ("memory", "nobody knows", "fault at work", 3, lambda x: x.facts.update(faults_injected={})),
 ]  # fmt: skip
@@ -214,19 +239,93 @@ def test_a_gate_that_promotes_what_it_cannot_see_is_another_decision() -> None:
     assert {"decision", "measured outcomes"} <= {check.name for check in verdict.failures}
 
 
+def erring(kind: str) -> w.World:
+    """A good release that is rolled back at its first step, because the gate's queries failed."""
+    made = scenario(kind)
+    world = w.good_rollback(made, error_every=0)
+    run = world.runs[0]["status"]
+    run.update(phase="Error", message='Metric "requests" assessed Error due to consecutiveErrors (1) > consecutiveErrorLimit (0)')
+    for result in run["metricResults"]:
+        result.update(phase="Error", successful=0, failed=0, error=1, message="dial tcp 127.0.0.1:9: connect: connection refused")
+        result["measurements"][0].update(phase="Error", value="")
+    return world
+
+
+def thin() -> w.World:
+    """The same, because the window held fewer requests than the gate wants."""
+    world = w.good_rollback(scenario("no-traffic"), error_every=0)
+    for run in world.runs:
+        for result in run["status"]["metricResults"]:
+            result.update(phase="Failed" if result["name"] == "requests" else "Successful")
+    return world
+
+
+def misled() -> w.World:
+    """Five percent errors, promoted: the numbers that reached the gate were rounded."""
+    world = w.good_promote(scenario("prometheus-wrong"), error_every=20)
+    for run in range(3):
+        for name, value in (("success-rate", "[1]"), ("error-rate", "[0]")):
+            set_value(world, name, value, run)
+    return world
+
+
+BLINDED: dict[str, Callable[[], w.World]] = {
+    "no-traffic": thin,
+    "prometheus-down": lambda: erring("prometheus-down"),
+    "prometheus-slow": lambda: erring("prometheus-slow"),
+    "prometheus-wrong": misled,
+}
+
+
+def test_every_fault_of_the_gate_is_here() -> None:
+    assert {kind for kind, fault in FAULTS.items() if fault.noticed_by} == BLINDED.keys()
+
+
+@pytest.mark.parametrize("kind", BLINDED)
+def test_a_broken_gate_proves_nothing_whatever_it_does(kind: str) -> None:
+    world = BLINDED[kind]()
+    verdict = verdict_on(world)
+    assert verdict.outcome is Outcome.INCONCLUSIVE
+    assert FAULTS[kind].noticed_by in {check.name for check in verdict.failures}
+
+
+@pytest.mark.parametrize("kind", [kind for kind in BLINDED if kind != "prometheus-wrong"])
+def test_a_gate_that_was_not_broken_after_all_decides(kind: str) -> None:
+    # The rig did not work: the same scenario with an ordinary promotion has to be told from the inconclusive one.
+    verdict = verdict_on(w.good_promote(scenario(kind)))
+    assert verdict.outcome is Outcome.EXPECTED, verdict.failures
+
+
+def test_a_gate_that_was_not_misled_after_all_decides() -> None:
+    verdict = verdict_on(w.good_rollback(scenario("prometheus-wrong")))
+    assert verdict.outcome is Outcome.EXPECTED, verdict.failures
+
+
+def test_a_version_that_may_have_a_few_errors_may_have_those_only() -> None:
+    made = replace(scenario("error"), expect=Decision.PROMOTE, fault=FAULTS["error"].with_settings({"error_rate": 0.5}))
+    world = w.good_promote(made, error_every=200)
+    assert verdict_on(world).outcome is Outcome.EXPECTED, verdict_on(world).failures
+    stray(world, 504)
+    verdict = verdict_on(world)
+    assert verdict.exit_code == 1
+    assert [check.name for check in verdict.failures] == ["user requests"]
+
+
 def test_interruptions_are_no_steps() -> None:
     observation = outage("crash").observation()
     assert [change.canary for change in weight_steps(observation)] == [10, 0]
 
 
-def pod(*, ready: bool, restarts: int = 0, deleted: bool = False, pod_hash: str = "abc") -> dict[str, Any]:
+def pod(
+    *, ready: bool, restarts: int = 0, deleted: bool = False, pod_hash: str = "abc", state: dict[str, Any] | None = None
+) -> dict[str, Any]:  # fmt: skip
     return {
         "metadata": {
             "uid": "1", "labels": {"rollouts-pod-template-hash": pod_hash}, **({"deletionTimestamp": "now"} if deleted else {}),
         },
         "status": {
             "conditions": [{"type": "Ready", "status": str(ready)}],
-            "containerStatuses": [{"restartCount": restarts, "state": {"running": {"startedAt": "now"}}}],
+            "containerStatuses": [{"restartCount": restarts, "state": state or {"running": {"startedAt": "now"}}}],
         },
     }  # fmt: skip
 
@@ -241,6 +340,11 @@ def pod(*, ready: bool, restarts: int = 0, deleted: bool = False, pod_hash: str 
         ([pod(ready=True), pod(ready=False, restarts=1), pod(ready=True, restarts=1)],
          PodFacts(ran=True, ever_ready=True, restarts=1, readiness_losses=1)),
         ([pod(ready=True), pod(ready=False, deleted=True)], PodFacts(ran=True, ever_ready=True)),
+        ([pod(ready=False, state={"waiting": {"reason": "ErrImagePull"}}), pod(ready=False, state={"waiting": {}})],
+         PodFacts(waiting=frozenset({"ErrImagePull"}))),
+        ([pod(ready=False, state={"terminated": {"exitCode": 3}}),
+          pod(ready=False, restarts=1, state={"waiting": {"reason": "CrashLoopBackOff"}})],
+         PodFacts(ran=True, restarts=1, waiting=frozenset({"CrashLoopBackOff"}))),
     ],
 )  # fmt: skip
 def test_pod_facts(history: list[dict[str, Any]], facts: PodFacts) -> None:
