@@ -16,6 +16,7 @@ usage: ./run.sh COMMAND [OPTION]...
                    start a platform and leave it running; look at it; see what would be started; stop it
   dashboards       print where each part of a running platform can be looked at
   lint             look through your own AnalysisTemplates and Rollouts for what lets a bad release through
+  gate             try your own AnalysisTemplates on recorded or synthetic series: unit tests for gates
   test             run the tests: ./run.sh test [PYTEST OPTION]...
   lock             choose the newest versions that work together and write requirements.lock
 
@@ -66,7 +67,7 @@ ensure_environment() {
 command="${1:-}"
 [[ $# -gt 0 ]] && shift
 case "$command" in
-  setup | up | status | plan | down | dashboards | lint) set -- "$command" "$@" ;;
+  setup | up | status | plan | down | dashboards | lint | gate) set -- "$command" "$@" ;;
   canary-success) set -- success "$@" ;;
   # With 5 % errors, unless the options say otherwise.
   canary-failure) set -- failure "$@" ;;
