@@ -15,7 +15,9 @@ usage: ./run.sh COMMAND [OPTION]...
   up | status | plan | down
                    start a platform and leave it running; look at it; see what would be started; stop it
   dashboards       print where each part of a running platform can be looked at
+  trials           release one variant many times, side by side: how probably does the gate roll it back?
   lint             look through your own AnalysisTemplates and Rollouts for what lets a bad release through
+  oc | gate        what can this gate catch at my traffic (no platform); try it on recorded or made-up series
   matrix           run a table of scenarios, by default every fault there is, and set each outcome against what is due
   test             run the tests: ./run.sh test [PYTEST OPTION]...
   lock             choose the newest versions that work together and write requirements.lock
@@ -67,7 +69,7 @@ ensure_environment() {
 command="${1:-}"
 [[ $# -gt 0 ]] && shift
 case "$command" in
-  setup | up | status | plan | down | dashboards | lint | matrix) set -- "$command" "$@" ;;
+  setup | up | status | plan | down | dashboards | lint | trials | matrix | oc | gate) set -- "$command" "$@" ;;
   canary-success) set -- success "$@" ;;
   # With 5 % errors, unless the options say otherwise.
   canary-failure) set -- failure "$@" ;;

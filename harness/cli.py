@@ -15,8 +15,10 @@ from harness.errors import EXIT_PLATFORM, EXIT_USAGE, HarnessError
 from harness.faults import FAULTS
 from harness.lint.command import lint
 from harness.matrix.command import matrix
+from harness.oc.command import oc
 from harness.options import Common, common_options, options_of, parse_numbers, platform_options
 from harness.platforms.catalog import PlatformOptions, make
+from harness.replay.command import gate
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 120}
 
@@ -122,6 +124,8 @@ def setup(platform: PlatformOptions) -> int:
 
 cli.add_command(trials)
 cli.add_command(lint)
+cli.add_command(oc)
+cli.add_command(gate)
 cli.add_command(matrix)
 
 
@@ -132,13 +136,15 @@ def _say(line: str) -> None:
 def _run(scenario: Any, common: Common) -> int:
     from harness.outcome import play  # noqa: PLC0415
 
-    return play(scenario, common, options_of(common), make(common.platform))
+    given = click.get_current_context().obj or ()
+    return play(scenario, common, options_of(common), make(common.platform), command=("python", "-m", "harness", *given))
 
 
 def main(argv: list[str] | None = None) -> int:  # noqa: PLR0911 -- one line for each way to end
     """Run one command. Every failure is one line on standard error and one exit code. Raises KeyboardInterrupt as it comes."""
     try:
-        code = cli.main(args=argv, prog_name="harness", standalone_mode=False)
+        given = sys.argv[1:] if argv is None else argv
+        code = cli.main(args=given, prog_name="harness", standalone_mode=False, obj=tuple(given))
     except click.exceptions.Exit as done:
         return int(done.exit_code)
     except click.ClickException as error:

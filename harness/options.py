@@ -19,7 +19,7 @@ from harness.platforms.catalog import PLATFORMS, PlatformOptions
 
 CHART = Path(harness.__file__).parents[1] / "charts" / "webapp"
 LOCUST_WEB_PORT = 8089
-REPORT_FILES = frozenset({"report.json", "report.txt", "load"})
+REPORT_FILES = frozenset({"report.json", "report.txt", "report.html", "report.xml", "report.md", "load", "replay"})
 """What a run leaves in its report folder, and replaces in the next one that is sent there."""
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -17,7 +20,17 @@ from harness.options import Common
 from harness.platforms import Platform
 from harness.progress import LoadNow, Progress, live_state, make_progress
 from harness.release import RELEASE
-from harness.report import PlatformFacts, Report, build_report, render_json, render_text
+from harness.report import (
+    PlatformFacts,
+    Report,
+    Reproduction,
+    build_report,
+    render_html,
+    render_json,
+    render_junit,
+    render_markdown,
+    render_text,
+)
 from harness.report.text import HEADLINES
 from harness.run import Options, run
 from harness.scenario import Scenario
@@ -28,15 +41,21 @@ RATE_SECONDS = 3.0
 """The load that is shown is that of the last three seconds: less jumps about, more lags behind."""
 
 
-def play(scenario: Scenario, common: Common, options: Options, platform: Platform) -> int:
-    """Run a scenario and return its exit code. Raises the HarnessError that kept it from being judged."""
+def play(scenario: Scenario, common: Common, options: Options, platform: Platform, *, command: tuple[str, ...] = ()) -> int:
+    """Run a scenario and return its exit code; `command` is what was typed. Raises the HarnessError that kept it unjudged."""
     # With JSON on standard output, people watch standard error.
     progress = make_progress(sys.stderr if common.output == "json" else sys.stdout, no_color=not common.color)
 
     def tell(observation: Observation, verdict: Verdict) -> None:
-        facts = PlatformFacts(name=platform.name, versions=platform.facts())
-        report = build_report(scenario, observation, verdict, facts)
         progress.close()
+        try:
+            facts = PlatformFacts(name=platform.name, versions=platform.facts())
+            again = Reproduction(command=command, inputs=inputs_of(options))
+            report = build_report(scenario, observation, verdict, facts, again)
+        except Exception as error:
+            _tell_briefly(verdict, common)
+            click.echo(f"warning: {_not_written(options.report_dir, error)}", err=True)
+            return
         _tell(report, common, options)
 
     try:
@@ -52,21 +71,85 @@ def play(scenario: Scenario, common: Common, options: Options, platform: Platfor
     return verdict.exit_code
 
 
-def write_reports(report: Report, folder: Path) -> tuple[str, str]:
-    """Write a report's files into a folder; returns the text and the JSON."""
-    text, data = render_text(report), json.dumps(render_json(report), indent=2) + "\n"
-    (folder / "report.txt").write_text(text, encoding="utf-8")
-    (folder / "report.json").write_text(data, encoding="utf-8")
-    return text, data
-
-
 def _tell(report: Report, common: Common, options: Options) -> None:
-    text, data = write_reports(report, options.report_dir)
-    click.echo(data if common.output == "json" else "\n" + text, nl=False)
-    if common.output == "text":
+    written, warnings = write_reports(report, options.report_dir)
+    name = "report.json" if common.output == "json" else "report.txt"
+    if name not in written:
+        _tell_briefly(report.verdict, common)
+    elif common.output == "json":
+        click.echo(written[name], nl=False)
+    else:
+        click.echo("\n" + written[name], nl=False)
         # Once more at the end, where a person looks after a long table.
         click.echo(f"\n{HEADLINES[report.verdict.outcome]}: {report.verdict.summary}")
         click.echo(f"reports: {options.report_dir}")
+    for warning in warnings:
+        click.echo(f"warning: {warning}", err=True)
+
+
+def _tell_briefly(verdict: Verdict, common: Common) -> None:
+    """What is left to say when the report itself could not be made."""
+    if common.output == "json":
+        brief = {"outcome": verdict.outcome.name.lower(), "exit_code": verdict.exit_code, "summary": verdict.summary}
+        click.echo(json.dumps(brief))
+    else:
+        click.echo(f"\n{HEADLINES[verdict.outcome]}: {verdict.summary}")
+
+
+def write_reports(report: Report, folder: Path, *, step_summary: bool = True) -> tuple[dict[str, str], list[str]]:
+    """Write every form of the report, the plainest first; returns what was rendered, and a line for each not written.
+
+    A verdict that was reached stays what it is, whatever becomes of its reports. With GITHUB_STEP_SUMMARY set, as GitHub sets
+    it for each step of a job, the Markdown is appended to that file too, unless there are many reports of one step.
+    """
+    forms: dict[str, Callable[[], str]] = {
+        "report.json": lambda: json.dumps(render_json(report), indent=2) + "\n",
+        "report.txt": lambda: render_text(report),
+        "report.xml": lambda: render_junit(report),
+        "report.md": lambda: render_markdown(report),
+        "report.html": lambda: render_html(report),
+    }
+    rendered: dict[str, str] = {}
+    warnings = []
+    for name, render in forms.items():
+        try:
+            rendered[name] = render()
+            (folder / name).write_text(rendered[name], encoding="utf-8")
+        except Exception as error:
+            warnings.append(_not_written(folder / name, error))
+    summary = os.environ.get("GITHUB_STEP_SUMMARY") if step_summary else None
+    if summary and "report.md" in rendered:
+        try:
+            with Path(summary).open("a", encoding="utf-8") as file:
+                file.write(rendered["report.md"])
+        except Exception as error:
+            warnings.append(_not_written(Path(summary), error))
+    return rendered, warnings
+
+
+def _not_written(path: Path, error: Exception) -> str:
+    told = f"{type(error).__name__}: {error}".splitlines()[0]
+    return f"{path} was not written ({told}); the verdict stands, and the exit code is its"
+
+
+def inputs_of(options: Options) -> dict[str, str]:
+    """Digests of the chart and of the user's values files, so that a later run can be told to be of the same."""
+    try:
+        found = {"chart": _digest_of(options.chart)}
+        return found | {f"values file {file.name}": _digest_of(file) for file in options.values_files}
+    except OSError:
+        return {}
+
+
+def _digest_of(place: Path) -> str:
+    """Of a file, or of a folder: over each file's path in it and content. Raises OSError."""
+    if not place.is_dir():
+        return f"sha256:{hashlib.sha256(place.read_bytes()).hexdigest()}"
+    digest = hashlib.sha256()
+    for file in sorted(place.rglob("*")):
+        if file.is_file():
+            digest.update(f"{file.relative_to(place)}\0{hashlib.sha256(file.read_bytes()).hexdigest()}\n".encode())
+    return f"sha256:{digest.hexdigest()}"
 
 
 class Screen:

@@ -21,6 +21,7 @@ from harness.load import Load, LoadSpec
 from harness.observation import Observation, parse_rollout, parse_weights
 from harness.platforms import Endpoints, Platform
 from harness.release import RELEASE, Chart, Gateway, is_stable, merged, scenario_values, wait_for, why_not_ready
+from harness.replay.record import keep
 from harness.rig import released_image, rigged
 from harness.scenario import Decision, Scenario
 from harness.variants import BuiltImage, Faults, Variant, build
@@ -46,6 +47,8 @@ FINAL_SAMPLES = 60
 STEP_OVERHEAD_SECONDS = 40.0
 """What a step may take beyond its window: pods, weights, and four retried queries of 10 s each before an analysis errs."""
 POLL_SECONDS = 0.2
+REPORTS = ("report.json", "report.txt", "report.html", "report.xml", "report.md")
+"""What is written into the report folder, beside the load's own records."""
 FINAL_PHASES = frozenset({"Healthy", "Degraded"})
 
 
@@ -109,9 +112,10 @@ def refuse_bad_chart(scenario: Scenario, options: Options, platform: Platform) -
 
 def clear_report(folder: Path) -> None:
     """Remove an earlier run's report, so that nobody takes it for this one's."""
-    for name in ("report.json", "report.txt"):
+    for name in REPORTS:
         (folder / name).unlink(missing_ok=True)
-    shutil.rmtree(folder / "load", ignore_errors=True)
+    for name in ("load", "replay"):
+        shutil.rmtree(folder / name, ignore_errors=True)
 
 
 @dataclass(kw_only=True)
@@ -231,6 +235,7 @@ class Stage:
             )
         load_ended = time.time()
         load.stop()
+        self._keep(watcher, released_at)
         # A candidate that comes and goes is asked over some of its rounds.
         samples = gateway.sample(FINAL_SAMPLES, pause=0.2 if self.scenario.fault.effect is Effect.OUTAGE else 0.0)
         return observation_of(
@@ -238,6 +243,13 @@ class Stage:
             stable_hash=stable_hash, released_at=released_at, decided_at=decided_at if decided else None,
             load_started=load_started, load_ended=load_ended, samples=samples, prometheus_ok=prometheus.ok,
         )
+
+    def _keep(self, watcher: Watcher, released_at: float) -> None:
+        """Write down what `harness gate --replay` needs; that it could not is worth a line, and no verdict."""
+        runs = {seen.name: seen.object for seen in watcher.history("analysisruns")}.values()
+        why = keep(self.options.report_dir, runs, since=released_at, prometheus_url=self.endpoints.prometheus_url)
+        if why:
+            self.say(f"note: {why}")
 
     def _baseline_done(self, watcher: Watcher, prometheus: PrometheusMonitor, load_started: float) -> bool:
         now = time.time()

@@ -20,7 +20,8 @@ class _Reign:
 
     def __init__(self, plan: FaultPlan, since: float) -> None:
         self.plan = plan
-        self.injector = FaultInjector(plan)
+        # Without a fault to deal, nothing is drawn: nobody could tell, since the next plan draws from the start.
+        self.injector = None if plan.is_idle else FaultInjector(plan)
         self.ballast = Ballast(plan.memory_cap_mib)
         self.since = since
         self.timer: threading.Timer | None = None
@@ -81,6 +82,8 @@ class FaultControl:
     def inject(self, request: Request, route: str) -> Response | None:
         """Carry out the next request's fault; None when the request shall get its true answer."""
         reign = self._reign
+        if reign.injector is None:
+            return None
         fault = reign.injector.next(route, request.headers.get)
         if fault.memory_kib and reign.ballast.grow(fault.memory_kib):
             self._metrics.count_fault("memory")

@@ -72,6 +72,12 @@ class RequestFaults:
     hang_rate: float = 0.0
     reset_rate: float = 0.0
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing can happen to any request."""
+        rates = self.error_rate or self.hang_rate or self.reset_rate
+        return not (rates or self.latency_ms or self.jitter_ms or self.quantiles)
+
     def latency_at(self, u: float) -> float:
         """The latency in milliseconds for a uniform draw `u` in [0, 1)."""
         if self.quantiles is not None:
@@ -108,6 +114,12 @@ class FaultPlan(RequestFaults):
     memory_cap_mib: int = 256
     readiness_flap_seconds: float = 0.0
     seed: int | None = None
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing can happen to any request, by a rule or otherwise; the process may have faults all the same."""
+        counted = self.crash_after_requests or self.memory_kib_per_request
+        return not counted and super().is_idle and all(rule.is_idle for rule in self.rules)
 
     def is_flapped(self, elapsed_seconds: float) -> bool:
         """Whether, so long after the plan came into force, readiness is in one of its phases of not being ready."""

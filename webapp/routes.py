@@ -2,35 +2,38 @@
 
 from __future__ import annotations
 
-import functools
 import re
 import threading
 import time
+from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
 from werkzeug.exceptions import BadRequest, NotFound
+from werkzeug.routing import Rule
 
 from webapp.fault_control import FaultControl
 from webapp.fault_schema import Field
 from webapp.metrics import Metrics
-from webapp.middleware import ROUTE_KEY
 from webapp.openapi import ANSWERABLE, BODILESS, MAX_DELAY_SECONDS, document
 from webapp.settings import Settings
 
 _DELAY = Field(key="delay", about="", high=MAX_DELAY_SECONDS, unit="seconds")
+_USER = "user"  # the name of the blueprint
 _PARAMETER = re.compile(r"<(?:[^:<>]+:)?([^<>]+)>")
 
 
-@functools.cache
 def route_template(rule: str) -> str:
     """A routing rule in the form that metrics, spans and OpenAPI use: `/status/<code>` becomes `/status/{code}`."""
     return _PARAMETER.sub(r"{\1}", rule)
 
 
-def remember_route() -> None:
-    """Tell the instrumentation which route matched; nothing is told when none did."""
-    if request.url_rule is not None:
-        request.environ[ROUTE_KEY] = route_template(request.url_rule.rule)
+class Route(Rule):
+    """A routing rule that knows its template, and whether it is user traffic, which faults may hit."""
+
+    def __init__(self, string: str, **options: Any) -> None:
+        super().__init__(string, **options)
+        self.template = route_template(string)
+        self.is_user = self.endpoint.startswith(f"{_USER}.")
 
 
 def parse_delay(text: str) -> float:
@@ -41,11 +44,9 @@ def parse_delay(text: str) -> float:
     return seconds
 
 
-def user_routes(settings: Settings, faults: FaultControl) -> Blueprint:
+def user_routes(settings: Settings) -> Blueprint:
     """The user traffic. Every matched request takes its turn at the fault injector before it is answered."""
-    user = Blueprint("user", __name__)
-
-    user.before_request(lambda: faults.inject(request, request.environ[ROUTE_KEY]))
+    user = Blueprint(_USER, __name__)
 
     @user.get("/")
     def index() -> Response:

@@ -19,7 +19,7 @@ from harness.errors import HarnessError, Interrupted, UsageError
 from harness.observation import Observation
 from harness.platforms import Endpoints, Platform, Say
 from harness.release import merged
-from harness.run import Options, Stage
+from harness.run import Options, Stage, clear_report
 from harness.scenario import Scenario
 from harness.verdict import Verdict, judge
 
@@ -196,6 +196,8 @@ class _Campaign:
         started = time.monotonic()
         values = merged(self.options.user_values, job.user_values)
         options = replace(self.options, report_dir=job.report_dir, user_values=values, web_port=None)
+        # What is there is of a release that was interrupted, and is run again.
+        clear_report(job.report_dir)
         job.report_dir.mkdir(parents=True, exist_ok=True)
         platform: Any = _LanePlatform(self.platform, self._stop)
         stage = Stage(

@@ -90,7 +90,9 @@ class _Progress:
             trial = invalid(index, scenario.seed, str(done.error), done.seconds)
         else:
             facts = PlatformFacts(name=self.platform.name, versions=self.platform.facts())
-            write_reports(build_report(scenario, done.observation, done.verdict, facts), done.job.report_dir)
+            report = build_report(scenario, done.observation, done.verdict, facts)
+            for warning in write_reports(report, done.job.report_dir, step_summary=False)[1]:
+                self.say(warning)
             trial = trial_of(index, scenario.seed, scenario, done.observation, done.verdict, seconds=done.seconds)
         self._given.discard(index)
         self.trials.append(trial)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
+
+from harness.report.blast import REQUESTS_PER_USER
 
 if TYPE_CHECKING:
     from harness.observation import MetricResult, Observation, StepAnalysis
     from harness.report.model import Report
+    from harness.report.series import Series
     from harness.scenario import Scenario
     from harness.verdict import Verdict
 
@@ -48,6 +52,7 @@ def render_json(report: Report) -> dict[str, Any]:
             for share in report.shares
         ],
         "analyses": [_analysis(run) for run in observation.step_analyses],
+        "series": _series(report.series),
         "blast_radius": _blast_radius(report),
         "times": {
             "decided_seconds": report.decided_after,
@@ -55,6 +60,9 @@ def render_json(report: Report) -> dict[str, Any]:
             "safe_seconds": report.safe_seconds,
         },
         "load": _load(report),
+        "faults_injected": dict(observation.faults_injected),
+        "candidate_pods": asdict(observation.candidate_pods),
+        "reproduce": {"command": list(report.reproduction.command), "inputs": dict(report.reproduction.inputs)},
         "notes": list(observation.notes),
     }
     finite: dict[str, Any] = _finite(data)
@@ -93,7 +101,7 @@ def _release(report: Report) -> dict[str, Any]:
     observation = report.observation
 
     def revision(version: str, pod_hash: str, image: str) -> dict[str, str]:
-        return {"version": version, "hash": pod_hash, "image": image}
+        return {"version": version, "hash": pod_hash, "image": image, "digest": image.partition("@")[2]}
 
     return {
         "namespace": observation.namespace,
@@ -144,6 +152,34 @@ def _blast_radius(report: Report) -> dict[str, Any]:
         "failed_by_version": dict(report.failures.by_version),
         "failed_without_version": report.failures.without_version,
         "failed_share": report.failures.total / total if total else None,
+        "failed_by_step": [
+            {
+                "weight": step.weight,
+                "from_seconds": step.start,
+                "to_seconds": step.end,
+                "requests": step.requests,
+                "by_candidate": step.by_candidate,
+                "by_stable": step.by_stable,
+                "by_nobody": step.by_nobody,
+            }
+            for step in report.failures_by_step
+        ],
+        "exposed_requests": report.exposure.requests,
+        "affected_users": [
+            {"requests_per_user": count, "share": report.exposure.affected_share(count)} for count in REQUESTS_PER_USER
+        ],
+    }
+
+
+def _series(series: Series) -> dict[str, Any]:
+    groups = {"stable": series.stable, "candidate": series.candidate, "nobody": series.nobody}
+    return {
+        "from_seconds": series.start,
+        "bucket_seconds": series.bucket_seconds,
+        **{
+            name: {"requests": list(group.requests), "failed": list(group.failed), "p95_ms": list(group.p95_ms)}
+            for name, group in groups.items()
+        },
     }
 
 

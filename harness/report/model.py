@@ -19,6 +19,8 @@ from harness.observation import (
     weight_steps,
 )
 from harness.observation.measure import candidate_version
+from harness.report.blast import Exposure, StepFailures, exposure_of, failures_by_step
+from harness.report.series import Series, series_of
 from harness.verdict.decision import decided_at
 
 if TYPE_CHECKING:
@@ -35,6 +37,17 @@ class PlatformFacts:
 
     name: str
     versions: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reproduction:
+    """How to run it again: the command as it was given, and the digests of what it read besides the images.
+
+    `command` is empty where no command line was involved.
+    """
+
+    command: tuple[str, ...] = ()
+    inputs: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,9 +76,16 @@ class Report:
     safe_seconds: float | None
     achieved_rps: float
     per_second: tuple[int, ...]
+    series: Series
+    failures_by_step: tuple[StepFailures, ...]
+    exposure: Exposure
+    reproduction: Reproduction = Reproduction()
 
 
-def build_report(scenario: Scenario, observation: Observation, verdict: Verdict, platform: PlatformFacts) -> Report:
+def build_report(
+    scenario: Scenario, observation: Observation, verdict: Verdict, platform: PlatformFacts,
+    reproduction: Reproduction = Reproduction(),
+) -> Report:
     """Compute a report; what was not seen is None or empty."""
     start = observation.release_started_at
     end = observation.load.ended if observation.load else observation.ended_at
@@ -88,6 +108,10 @@ def build_report(scenario: Scenario, observation: Observation, verdict: Verdict,
         safe_seconds=time_to_safe(observation),
         achieved_rps=achieved_rate(observation.responses, start, end),
         per_second=achieved_per_second(observation.responses, start, end),
+        series=series_of(observation),
+        failures_by_step=failures_by_step(observation),
+        exposure=exposure_of(observation),
+        reproduction=reproduction,
     )
 
 

@@ -47,14 +47,15 @@ def _lines(report: Report, width: int) -> Iterator[str]:
     ]
     yield from table(("ANALYSISRUN", "METRIC", "PHASE", "VALUE", "CONDITION"), measurements, width)
     yield from ("", "What users got")
-    yield from (f"  {name:24}{value}" for name, value in _facts(report))
+    yield from (f"  {name:24}{value}" for name, value in facts(report))
     yield ""
     versions = ", ".join(f"{part} {version}" for part, version in sorted(report.platform.versions.items()))
     yield from textwrap.wrap(f"Platform {report.platform.name}: {versions or 'no versions known'}", width)
     yield from (f"Note: {note}" for note in report.observation.notes)
 
 
-def _facts(report: Report) -> Iterator[tuple[str, str]]:
+def facts(report: Report) -> Iterator[tuple[str, str]]:
+    """What users got, as names and values."""
     observation = report.observation
     total = len(observation.responses)
     yield "requests", f"{total}, of which {report.canary_requests} answered by {report.scenario.candidate}"

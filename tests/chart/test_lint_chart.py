@@ -31,6 +31,11 @@ def test_the_chart_is_clean(linted: Lint, platform: str) -> None:
     assert linted(platform) == []
 
 
+@pytest.mark.parametrize("source", ["app", "envoy", "istio"])
+def test_every_source_is_clean(linted: Lint, source: str) -> None:
+    assert linted("local", **{"analysis.source": source}) == []
+
+
 @pytest.mark.parametrize("platform", PLATFORMS)
 def test_the_mode_with_two_services_is_what_the_lint_warns_of(linted: Lint, platform: str) -> None:
     found = linted(platform, **{"rollout.trafficSplit": "services"})

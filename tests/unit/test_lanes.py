@@ -95,6 +95,15 @@ def test_each_job_runs_once_and_so_many_at_once_as_there_are_lanes(campaign: Cal
     assert (facts.lanes_at_most, facts.bounded_by) == (3, "--lanes")
 
 
+def test_what_an_interrupted_release_left_is_cleared(campaign: Callable[..., Any], tmp_path: Path) -> None:
+    left = tmp_path / "job-0" / "load" / "answers.jsonl"
+    left.parent.mkdir(parents=True)
+    left.write_text("{}\n")
+    seen: list[bool] = []
+    campaign(Platform(), [job(tmp_path, 0)], count=1, finished=lambda _: None, cue=lambda _: seen.append(left.exists()))
+    assert seen == [False]
+
+
 def test_a_release_that_breaks_is_told_and_the_others_go_on(campaign: Callable[..., Any], tmp_path: Path) -> None:
     done: list[Done] = []
     calls = iter([Inconclusive("Prometheus is gone"), None, None])

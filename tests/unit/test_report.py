@@ -8,6 +8,7 @@ from typing import Any
 
 import jsonschema
 import pytest
+import report_worlds
 import verdict_world as w
 from verdict_cases import CASES, P
 
@@ -39,6 +40,21 @@ def test_json_keeps_its_schema(name: str, schema: dict[str, Any]) -> None:
     data = render_json(report_of(WORLDS[name]))
     jsonschema.validate(data, schema, format_checker=jsonschema.FormatChecker())
     assert json.loads(json.dumps(data, allow_nan=False)) == data
+
+
+@pytest.mark.parametrize("name", report_worlds.WORLDS)
+def test_json_tells_what_the_other_forms_need(name: str, schema: dict[str, Any]) -> None:
+    told = report_worlds.report(name)
+    data = render_json(told)
+    jsonschema.validate(data, schema)
+    assert data["reproduce"]["command"][-2:] == ["--set", "a=b c"]
+    assert data["release"]["candidate"]["digest"] == "sha256:" + "b" * 64
+    groups = [data["series"][name] for name in ("stable", "candidate", "nobody")]
+    assert len({len(values) for group in groups for values in group.values()}) == 1
+    assert sum(sum(group["requests"]) for group in groups) == data["blast_radius"]["requests"]
+    assert sum(data["series"]["candidate"]["failed"]) == data["blast_radius"]["failed_by_canary"]
+    assert data["candidate_pods"]["ran"] is told.observation.candidate_pods.ran
+    assert data["faults_injected"] == dict(told.observation.faults_injected)
 
 
 @pytest.mark.parametrize("case", CASES[::6], ids=lambda case: case.name)

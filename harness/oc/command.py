@@ -1,0 +1,157 @@
+"""`harness oc`: the command."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from harness.errors import EXIT_OK, UsageError
+from harness.options import CHART, parse_set
+
+if TYPE_CHECKING:
+    from harness.oc.gate import Gate
+
+EXIT_OUTSIDE = 1
+_KINDS = ("split", "poisson", "fixed")
+RATES = "0,0.1,0.25,0.5,0.75,1,1.5,2,3,5,10"
+
+
+def _percents(_context: click.Context, _parameter: click.Parameter, text: str) -> tuple[float, ...]:
+    """`0.5,2` as shares."""
+    return tuple(_share(each) for each in text.split(","))
+
+
+def _share(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        raise click.BadParameter(f"{text}: give numbers, in percent, with commas between") from None
+    if not 0 <= value <= 100:
+        raise click.BadParameter(f"{text}: a rate is from 0 to 100 percent")
+    return value / 100
+
+
+def _one_percent(_context: click.Context, _parameter: click.Parameter, text: str | None) -> float | None:
+    return None if text is None else _share(text)
+
+
+def _chance(_context: click.Context, _parameter: click.Parameter, value: float | None) -> float | None:
+    if value is not None and not 0 < value < 1:
+        raise click.BadParameter(f"{value:g}: a probability is above 0 and below 1, such as 0.95")
+    return value
+
+
+def _positive(_context: click.Context, parameter: click.Parameter, value: float | None) -> float | None:
+    most = {"rps": 100_000.0, "window": 86_400.0, "scrape_interval": 3_600.0}[str(parameter.name)]
+    if value is not None and not (math.isfinite(value) and 0 < value <= most):
+        raise click.BadParameter(f"{value:g}: give a number above 0 and not above {most:g}")
+    return value
+
+
+def _weights(_context: click.Context, _parameter: click.Parameter, text: str | None) -> tuple[float, ...]:
+    return () if text is None else tuple(100 * _share(each) for each in text.split(","))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """The options, checked."""
+
+    rps: float
+    traffic: str
+    axis: str
+    error_rates: tuple[float, ...]
+    healthy_rates: tuple[float, ...]
+    other: float
+    bad: float | None
+    power: float
+    healthy: float
+    max_false: float
+    simulate: int
+    scrape_interval: float
+    seed: int
+    points: Path | None
+    plot: Path | None
+    output: str
+
+
+@click.command()
+@click.argument("files", nargs=-1, metavar="[FILE|FOLDER|-]...")
+@click.option("--chart", type=click.Path(path_type=Path), metavar="DIR", help="Render this chart (our own, without FILE).")
+@click.option("--values", multiple=True, type=click.Path(path_type=Path), metavar="FILE", help="Values for --chart; repeatable.")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="A value for --chart; repeatable.")
+@click.option("--rollout", metavar="NAME", help="Which Rollout, if the input has several.")
+@click.option("--weights", callback=_weights, metavar="PERCENTS", help="The steps, for a template without a Rollout: 10,30,60")
+@click.option("--without", multiple=True, metavar="METRIC", help="Leave out a metric; repeatable.")
+@click.option("--rps", type=float, default=50.0, show_default=True, callback=_positive, help="Users' requests per second.")
+@click.option("--window", type=float, callback=_positive, metavar="SECONDS", help="Another window in every step.")
+@click.option("--traffic", type=click.Choice(_KINDS), default="split", show_default=True,
+              help="split: an even stream, shared out by chance; poisson: chance arrivals too; fixed: none of it.")
+@click.option("--axis", type=click.Choice(["errors", "latency"]), default="errors", show_default=True,
+              help="What varies: the share of errors, or of requests over the latency limit.")
+@click.option("--error-rates", callback=_percents, default=RATES, show_default=True, metavar="PERCENTS", help="The table's rows.")
+@click.option("--other", callback=_one_percent, default="0", metavar="PERCENT", help="The rate of the other one of the two.")
+@click.option("--healthy-rates", callback=_percents, default="0,0.1,0.5", show_default=True, metavar="PERCENTS")
+@click.option("--bad", callback=_one_percent, metavar="PERCENT", help="Suggest window and traffic that catch this rate …")
+@click.option("--power", type=float, default=0.95, show_default=True, callback=_chance, help="… with this probability …")
+@click.option("--healthy", callback=_one_percent, default="0.5", show_default=True, metavar="PERCENT", help="… and abort this …")
+@click.option("--max-false", type=float, default=0.05, show_default=True, callback=_chance, help="… with this one at most.")
+@click.option("--simulate", type=click.IntRange(0, 1_000_000), default=0, metavar="N", help="Simulate N releases per row.")
+@click.option("--scrape-interval", type=float, default=15.0, show_default=True, callback=_positive, metavar="SECONDS")
+@click.option("--seed", type=click.IntRange(0, 2**53), default=0, show_default=True, help="Of the simulation.")
+@click.option("--points", type=click.Path(path_type=Path), metavar="FILE", help="Measured trials, JSON or CSV.")
+@click.option("--plot", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Draw it, as .svg or .png.")
+@click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
+def oc(*, files: tuple[str, ...], chart: Path | None, values: tuple[Path, ...], settings: tuple[str, ...], rollout: str | None,
+       weights: tuple[float, ...], without: tuple[str, ...], window: float | None, **given: Any) -> int:
+    """Say which error rate a gate catches at your traffic, and how often it aborts a healthy release.
+
+    Computed from the gate's own steps and conditions, as rendered; no platform is needed.
+
+    Exit codes: 0 computed, 1 measured --points lie outside, 2 wrong usage or a gate that cannot be computed.
+    """
+    from harness.oc.query import Unreadable  # noqa: PLC0415 -- `--help` should not wait for scipy
+    from harness.oc.reading import read_gate  # noqa: PLC0415
+
+    asked = Asked(error_rates=given.pop("error_rates"), **given)
+    if asked.plot is not None and asked.plot.suffix not in (".svg", ".png"):
+        raise UsageError(f"--plot {asked.plot}: name a file that ends in .svg or .png")
+    try:
+        gate = read_gate(_documents(files, chart, values, settings), weights=weights, without=frozenset(without), rollout=rollout)
+        if unknown := set(without) & {metric.name for metric in gate.metrics}:
+            raise UsageError(f"--without {', '.join(sorted(unknown))}: it is still there")
+        return _answer(gate.with_window(window) if window else gate, asked)
+    except Unreadable as error:
+        raise UsageError(f"the gate cannot be computed: {error}") from None
+
+
+def _answer(gate: Gate, asked: Asked) -> int:
+    from harness.oc import report  # noqa: PLC0415
+    from harness.oc.advice import Wanted  # noqa: PLC0415
+
+    wanted = None if asked.bad is None else Wanted(
+        bad=asked.bad, power=asked.power, healthy=asked.healthy, max_false=asked.max_false, axis=asked.axis
+    )
+    found = report.answer(
+        gate, rps=asked.rps, kind=asked.traffic, axis=asked.axis, rates=asked.error_rates, healthy=asked.healthy_rates,
+        other=asked.other, wanted=wanted,
+    )
+    click.echo(json.dumps(report.plain(found), indent=2) if asked.output == "json" else report.text(found))
+    return EXIT_OUTSIDE if any(not each["inside"] for each in found.points) else EXIT_OK
+
+
+def _documents(files: tuple[str, ...], chart: Path | None, values: tuple[Path, ...], settings: tuple[str, ...]) -> list[Any]:
+    from harness.lint.files import read, render_chart  # noqa: PLC0415
+
+    if files and chart is None and (values or settings):
+        raise UsageError("--values and --set are for --chart")
+    found = read(files)
+    if not files or chart is not None:
+        render_chart(found, chart or CHART, values, parse_set(settings))
+    if found.unreadable:
+        raise UsageError(found.unreadable[0])
+    return found.documents
