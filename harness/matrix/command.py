@@ -79,11 +79,12 @@ def _run(
 
     def finished(result: Result) -> None:
         _say(f"[{len(play.results)}/{len(entries)}] {result.entry.name}: {result.status.value} ({result.decision})")
-        write("interrupted")
+        write("under way")
 
     def write(ran: str) -> dict[str, Any]:
         """After each scenario, so that whatever ends the run leaves what is known."""
-        told = render.to_json(play.results, file=file, seconds=time.monotonic() - started, ran=ran)
+        told = render.to_json(play.results, file=file, seconds=time.monotonic() - started, ran=ran,
+                              missing=len(entries) - len(play.results))  # fmt: skip
         (options.report_dir / RESULTS).write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
         if junit is not None:
             junit.write_text(render.to_junit(play.results, file=file), encoding="utf-8")

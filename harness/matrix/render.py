@@ -56,10 +56,11 @@ def summary(results: Sequence[Result], *, seconds: float, ran: str) -> str:
     return f"{len(results)} scenarios in {seconds:.0f} s ({ran}): {told}"
 
 
-def to_json(results: Sequence[Result], *, file: str, seconds: float, ran: str) -> dict[str, Any]:
-    """The outcome for programs; `exit_code` is the command's own."""
+def to_json(results: Sequence[Result], *, file: str, seconds: float, ran: str, missing: int = 0) -> dict[str, Any]:
+    """The outcome for programs; `exit_code` is the command's own, and none while scenarios are `missing`."""
     return {
-        "format": FORMAT, "file": file, "seconds": round(seconds, 1), "ran": ran, "exit_code": exit_code(results),
+        "format": FORMAT, "file": file, "seconds": round(seconds, 1), "ran": ran, "missing": missing,
+        "exit_code": None if missing else exit_code(results),
         "scenarios": [_one(result) for result in results],
     }  # fmt: skip
 

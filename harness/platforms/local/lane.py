@@ -12,6 +12,7 @@ import shutil
 import signal
 import subprocess
 import time
+import uuid
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -40,7 +41,8 @@ def lane(name: str, *, paths: RunPaths, program: Path, endpoints: Endpoints) -> 
     folder = paths.data / "lanes" / name
     shutil.rmtree(folder, ignore_errors=True)
     make_private(folder)
-    namespace, port = f"{APP_NAMESPACE}-{name}", free_port(LOOPBACK)
+    # A name that was never there: an earlier lane's namespace takes its time to go, and nothing can be made in it meanwhile.
+    namespace, port = f"{APP_NAMESPACE}-{name}-{uuid.uuid4().hex[:6]}", free_port(LOOPBACK)
     config = folder / "prometheus.yml"
     config.write_text(_config((paths.config / "prometheus.yml").read_text(), namespace=namespace, port=port))
     log = paths.logs / f"prometheus-{name}.log"
