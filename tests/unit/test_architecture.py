@@ -21,7 +21,7 @@ PURE = [
     "harness/lint/promql_facts.py", "harness/lint/render.py", "harness/lint/rules", "harness/lint/source.py",
     "harness/lint/subject.py", "harness/lint/usage.py",
     "harness/oc/advice.py", "harness/oc/exact.py", "harness/oc/gate.py", "harness/oc/query.py", "harness/oc/reading.py",
-    "harness/oc/report.py", "harness/oc/traffic.py",
+    "harness/oc/report.py", "harness/oc/traffic.py", "harness/oc/increase.py", "harness/oc/points.py", "harness/oc/simulate.py",
 ]
 LINES_AT_MOST = 330
 
