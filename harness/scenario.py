@@ -7,7 +7,7 @@ promised, so a gate that was given other numbers (or none) does not get to grade
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -173,6 +173,12 @@ class Scenario:
         too_slow = latency is not None and not latency.met_by(1 - self.slow_share)
         return too_many or too_slow or (self.fault.effect is Effect.OUTAGE and self.fault.rolled_back)
 
+    def as_it_is_due(self) -> Scenario:
+        """The same release with the decision that its objectives call for: a promotion when nothing injected breaks one."""
+        if self.expect is Decision.ROLLBACK and not self.breaks_an_objective and not self.decided_by_deadline:
+            return replace(self, expect=Decision.PROMOTE, deciding_metrics=frozenset())
+        return self
+
     @property
     def min_requests(self) -> int:
         """The fewest canary requests in one window that a decision may rest on: half of what the first step expects.
@@ -249,8 +255,19 @@ def _errors_and_latency(error_rate: float | None, latency_ms: float | None) -> F
         deciding, settings["latency_ms"] = deciding | LATENCY_METRICS, latency_ms
     return Fault(
         kind="error" if error_rate is not None else "latency", effect=Effect.ANSWERS, settings=settings, rolled_back=True,
-        deciding_metrics=deciding, why="it breaks an objective",
+        deciding_metrics=deciding, why=_why(settings),
     )
+
+
+def _why(settings: Mapping[str, float]) -> str:
+    """What is injected beside what the objectives allow."""
+    told = []
+    if "error_rate" in settings:
+        told.append(f"{settings['error_rate']:g} % of its answers are errors, and less than 1 % may be")
+    if "latency_ms" in settings:
+        late = f"every answer takes {settings['latency_ms']:g} ms longer"
+        told.append(f"{late}, and 95 % must come within {LATENCY_OBJECTIVE_MS:g} ms")
+    return "; ".join(told)
 
 
 def _require_fault(fault: Fault) -> None:

@@ -122,12 +122,16 @@ class Watcher:
             stream = watch.Watch()
             for event in stream.stream(
                 function, **arguments, resource_version=version, timeout_seconds=SERVER_TIMEOUT_SECONDS,
+                # In a namespace where nothing happens, the last version seen grows too old to go on from, while others write.
+                allow_watch_bookmarks=True,
                 _request_timeout=(3, SERVER_TIMEOUT_SECONDS + 5),
             ):
                 if self._stop.is_set():
                     return
                 found = event["raw_object"]
                 version = found["metadata"]["resourceVersion"]
+                if event["type"] == "BOOKMARK":
+                    continue
                 self._keep(kind, found, deleted=event["type"] == "DELETED")
 
     def _keep(self, kind: str, found: Mapping[str, Any], *, deleted: bool) -> None:

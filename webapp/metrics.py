@@ -30,6 +30,14 @@ _STATUSES = range(100, 600)
 _REQUEST_LABELS = ("http_request_method", "http_route", "http_response_status_code", "url_scheme", "error_type")
 
 
+class _Duration:
+    """One series of durations, and from when on (by the monotonic clock) each of its buckets may have its next exemplar."""
+
+    def __init__(self, histogram: Histogram) -> None:
+        self.histogram = histogram
+        self.next_exemplars = [0.0] * (len(BUCKETS) + 1)
+
+
 class Metrics:
     """The instruments of one application, in a registry of their own."""
 
@@ -55,13 +63,12 @@ class Metrics:
         self._faults = Counter("webapp_faults_injected", "Faults injected into user requests.", ("kind",), registry=self.registry)
         ProcessCollector(registry=self.registry)
         # Finding a child by its labels costs more than counting in it. Bounded, because only known values are ever keys.
-        self._durations: dict[tuple[str, str | None, int, str], Histogram] = {}
-        self._actives: dict[tuple[str, str], Gauge] = {}
-        self._next_exemplars: dict[tuple[Histogram, int], float] = {}
+        self._durations: dict[tuple[str, str | None, int, str], _Duration] = {}
+        self._actives: dict[tuple[str, str], list[None]] = {}
         # A series that appears with its first error has no increase yet, and a ratio over a missing one is empty.
         for status in sorted({200, 500, settings.faults.status_code}):
             self._duration_of("GET", "/", status, "http")
-        self.active_requests("GET", "http")
+        self.in_flight("GET", "http")
         for kind in FAULT_KINDS:
             self._faults.labels(kind)
 
@@ -69,12 +76,16 @@ class Metrics:
         """The method itself, or `OTHER_METHOD` for one that a caller made up."""
         return method if method in self._methods else OTHER_METHOD
 
-    def active_requests(self, method: str, scheme: str) -> Gauge:
-        """The gauge of the requests being answered now; takes what `known_method` and `url_scheme` give."""
-        gauge = self._actives.get((method, scheme))
-        if gauge is None:
-            gauge = self._actives[method, scheme] = self._active.labels(method, scheme)
-        return gauge
+    def in_flight(self, method: str, scheme: str) -> list[None]:
+        """A list with an element for each request being answered now; takes what `known_method` and `url_scheme` give.
+
+        Its length is what the gauge shows: append and pop are atomic, and done before a gauge has found its lock.
+        """
+        counted = self._actives.get((method, scheme))
+        if counted is None:
+            counted = self._actives.setdefault((method, scheme), [])
+            self._active.labels(method, scheme).set_function(counted.__len__)
+        return counted
 
     def observe_request(
         self,
@@ -89,25 +100,23 @@ class Metrics:
     ) -> None:
         """Count one user request; `route` None means no route matched. Methods and schemes are known ones.
 
-        `trace` is its span if that is sampled. Then it becomes its bucket's exemplar: always when the caller `asked` for the
+        `trace` is its span. If that is sampled, it becomes its bucket's exemplar: always when the caller `asked` for the
         trace, and otherwise once a second, because an exemplar costs five times what counting does.
         """
         child = self._durations.get((method, route, status, scheme)) or self._duration_of(method, route, status, scheme)
         exemplar = None
         if trace is not None:
-            now = time.monotonic()
-            bucket = (child, bisect_left(BUCKETS, seconds))
-            if asked or now >= self._next_exemplars.get(bucket, 0.0):
-                self._next_exemplars[bucket] = now + 1.0
+            now, bucket = time.monotonic(), bisect_left(BUCKETS, seconds)
+            if (asked or now >= child.next_exemplars[bucket]) and trace.trace_flags.sampled:
+                child.next_exemplars[bucket] = now + 1.0
                 exemplar = {"trace_id": f"{trace.trace_id:032x}", "span_id": f"{trace.span_id:016x}"}
-        child.observe(seconds, exemplar=exemplar)
+        child.histogram.observe(seconds, exemplar)
 
-    def _duration_of(self, method: str, route: str | None, status: int, scheme: str) -> Histogram:
+    def _duration_of(self, method: str, route: str | None, status: int, scheme: str) -> _Duration:
         if status not in _STATUSES:
-            return self._duration.labels(method, route or OTHER_ROUTE, OTHER_STATUS, scheme, "")
-        child = self._duration.labels(method, route or OTHER_ROUTE, str(status), scheme, error_type(status))
-        self._durations[method, route, status, scheme] = child
-        return child
+            return _Duration(self._duration.labels(method, route or OTHER_ROUTE, OTHER_STATUS, scheme, ""))
+        child = _Duration(self._duration.labels(method, route or OTHER_ROUTE, str(status), scheme, error_type(status)))
+        return self._durations.setdefault((method, route, status, scheme), child)
 
     def describe_target(self, resource: Mapping[str, object]) -> None:
         """Say who is scraped by OpenTelemetry's resource attributes: `target_info`, as its Prometheus mapping asks for."""

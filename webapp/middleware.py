@@ -17,7 +17,7 @@ from webapp.conventions import class_name, cut, url_path, url_scheme
 from webapp.logs import LOGGER
 from webapp.metrics import Metrics
 from webapp.settings import Settings
-from webapp.tracing import Tracing, finish, is_own, traceresponse
+from webapp.tracing import ROOT, Tracing, finish, is_own, traceresponse
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -51,53 +51,57 @@ class Instrumentation:
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request."""
         if environ.get("PATH_INFO", "") in self._control_paths:
-            return self._inner(environ, self._signed(start_response, self._identity, None))
-        method = self._metrics.known_method(environ["REQUEST_METHOD"])
-        scheme = url_scheme(environ)
-        active = self._metrics.active_requests(method, scheme)
-        active.inc()
+            return self._inner(environ, self._identified(start_response))
+        tracing, metrics = self._tracing, self._metrics
+        method, scheme = metrics.known_method(environ["REQUEST_METHOD"]), url_scheme(environ)
+        in_flight = metrics.in_flight(method, scheme)
+        in_flight.append(None)
         started = time.perf_counter()
-        span = self._tracing.start(environ, method)
-        token = attach(set_span_in_context(span))
+        span = tracing.start(environ, method)
+        token = attach(set_span_in_context(span, ROOT))
         context = span.get_span_context()
         own = is_own(context)
-        headers = [*self._identity, ("traceresponse", traceresponse(context))] if own else self._identity
-        seen = [500]  # what the server answers if the application raises before it has answered
+        status = 500  # what the server answers if the application raises before it has answered
+
+        def signed(line: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Callable[[bytes], object]:
+            nonlocal status
+            status = int(line[:3])
+            headers = headers + self._identity
+            if own:
+                headers.append(("traceresponse", traceresponse(context)))
+            return start_response(line, headers, exc_info)
+
         error = ""
         try:
-            return self._inner(environ, self._signed(start_response, headers, seen))
+            return self._inner(environ, signed)
         except BaseException as raised:
             error = class_name(raised)
             raise
         finally:
             seconds = time.perf_counter() - started
-            route, fault, status = environ.get(ROUTE_KEY), environ.get(FAULT_KEY), seen[0]
-            if fault in UNANSWERED:
-                finish(span, method=method, route=route, status=None, error=fault)
-            else:
-                finish(span, method=method, route=route, status=status, error=error)
-                sampled = context if own and context.trace_flags.sampled else None
-                asked = "HTTP_TRACEPARENT" in environ
-                self._metrics.observe_request(
-                    method=method, route=route, status=status, scheme=scheme, seconds=seconds, trace=sampled, asked=asked
+            route, fault = environ.get(ROUTE_KEY), environ.get(FAULT_KEY, "")
+            unanswered = fault in UNANSWERED
+            if tracing.records:
+                answer = None if unanswered else status
+                finish(span, method=method, route=route, status=answer, error=fault if unanswered else error)
+            if not unanswered:
+                trace, asked = context if own else None, "HTTP_TRACEPARENT" in environ
+                metrics.observe_request(
+                    method=method, route=route, status=status, scheme=scheme, seconds=seconds, trace=trace, asked=asked
                 )
             level = logging.WARNING if status >= 500 else logging.DEBUG
             if LOGGER.isEnabledFor(level):
-                _log_request(level, environ, status=None if fault in UNANSWERED else status, seconds=seconds)
-            active.dec()
+                _log_request(level, environ, status=None if unanswered else status, seconds=seconds)
+            in_flight.pop()
             detach(token)
 
-    def _signed(
-        self, start_response: StartResponse, more: list[tuple[str, str]], seen: list[int] | None
-    ) -> Callable[..., Callable[[bytes], object]]:
-        """A start_response that adds the headers `more`, and notes the status in `seen`."""
+    def _identified(self, start_response: StartResponse) -> Callable[..., Callable[[bytes], object]]:
+        """A start_response that says who answered, and no more."""
 
-        def signed(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Callable[[bytes], object]:
-            if seen is not None:
-                seen[0] = int(status[:3])
-            return start_response(status, headers + more, exc_info)
+        def identified(line: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Callable[[bytes], object]:
+            return start_response(line, headers + self._identity, exc_info)
 
-        return signed
+        return identified
 
 
 def _log_request(level: int, environ: WSGIEnvironment, *, status: int | None, seconds: float) -> None:

@@ -30,8 +30,8 @@ def route_template(rule: str) -> str:
 class Route(Rule):
     """A routing rule that knows its template, and whether it is user traffic, which faults may hit."""
 
-    def __init__(self, string: str, **options: Any) -> None:
-        super().__init__(string, **options)
+    def __init__(self, string: str, *args: Any, **options: Any) -> None:
+        super().__init__(string, *args, **options)
         self.template = route_template(string)
         self.is_user = self.endpoint.startswith(f"{_USER}.")
 

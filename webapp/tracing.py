@@ -38,7 +38,8 @@ from webapp.settings import Settings
 
 # Seconds. Well inside gunicorn's graceful_timeout: a collector that is down must not turn a clean exit into a kill.
 FLUSH_SECONDS = 5.0
-_ROOT = Context()
+ROOT = Context()
+"""The context of no request: a trace begins in it when the caller sends none."""
 _FLAGS = {
     (sampled, random): TraceFlags(TraceFlags.SAMPLED * sampled | TraceFlags.RANDOM_TRACE_ID * random)
     for sampled in (False, True)
@@ -52,19 +53,25 @@ class Tracing:
     def __init__(self, settings: Settings, provider: TracerProvider | None = None) -> None:
         self.provider, exports = (provider, True) if provider else _provider(settings)
         self._tracer = self.provider.get_tracer("webapp", settings.version)
-        self._records = exports or isinstance(self._tracer, NoOpTracer)
+        self.records = exports or isinstance(self._tracer, NoOpTracer)
         self._propagator = TraceContextTextMapPropagator()
+        # Most requests of most applications: no trace to go on in, a sampler that need not be asked, and nobody to read it.
+        self._begins_freely = not self.records and self.provider.sampler is DEFAULT_ON
+        self._own_flags = _FLAGS[True, self.provider.id_generator.is_trace_id_random()]
         if exports:
             atexit.register(self.close)
 
     def start(self, environ: Mapping[str, Any], method: str) -> Span:
         """A server span for one request, not yet current; `method` is its method, or `OTHER_METHOD` for an unknown one."""
-        parent = _ROOT
+        parent = ROOT
         if traceparent := environ.get("HTTP_TRACEPARENT"):
             carrier = {"traceparent": traceparent, "tracestate": environ.get("HTTP_TRACESTATE", "")}
             parent = self._propagator.extract(carrier)
+        elif self._begins_freely:
+            ids = self.provider.id_generator
+            return NonRecordingSpan(SpanContext(ids.generate_trace_id(), ids.generate_span_id(), False, self._own_flags))
         name = _name(method)
-        if not self._records:
+        if not self.records:
             return self._unrecorded(parent, name)
         return self._tracer.start_span(name, parent, SpanKind.SERVER, request_attributes(environ, method))
 
@@ -93,7 +100,8 @@ class Tracing:
 
 def traceresponse(context: SpanContext) -> str:
     """The answer's header of that name (W3C's draft of Trace Context response headers): which span the answer came from."""
-    return f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
+    trace_id, span_id, _, flags, _, _ = context  # in one go: each of its properties is a call
+    return f"00-{trace_id:032x}-{span_id:016x}-{flags:02x}"
 
 
 def is_own(context: SpanContext) -> bool:

@@ -46,7 +46,7 @@ def trials(
         error_rate=error_rate, latency_ms=latency_ms, fault=fault,
         settings=parse_numbers(settings, option="--fault-setting"), **shape,
     )  # fmt: skip
-    campaign = Campaign(scenario=scenario, count=count, folder=folder.absolute(), lanes=lanes)
+    campaign = Campaign(scenario=scenario.as_it_is_due(), count=count, folder=folder.absolute(), lanes=lanes)
     _, summary, facts = run_campaign(campaign, options_of(common), make(common.platform), _say)
     data = summary_json(campaign, summary, facts)
     (campaign.folder / "summary.json").write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")

@@ -82,8 +82,10 @@ def _below(folder: Path, found: Input) -> list[Path]:
     return files
 
 
-def render_chart(found: Input, chart: Path, values: Sequence[Path], settings: Mapping[str, Any]) -> None:
-    """Take the objects of a chart, rendered by the pinned helm without a cluster.
+def render_chart(
+    found: Input, chart: Path, values: Sequence[Path], settings: Mapping[str, Any], *, command: str = "lint"
+) -> None:
+    """Take the objects of a chart, rendered for a command by the pinned helm without a cluster.
 
     Raises:
         UsageError: helm is not built yet, or the chart refuses the values.
@@ -94,8 +96,9 @@ def render_chart(found: Input, chart: Path, values: Sequence[Path], settings: Ma
 
     programs = binaries.find()
     if programs is None:
-        raise UsageError("--chart needs the pinned helm: run ./run.sh setup once, or pipe `helm template` into `harness lint -`")
+        piped = f"pipe `helm template` into `harness {command} -`"
+        raise UsageError(f"--chart needs the pinned helm: run ./run.sh setup once, or {piped}")
     with tempfile.TemporaryDirectory(prefix="gateproof-lint-") as home:
         helm = Helm(binary=programs["helm"], kubeconfig=Path(os.devnull), home=Path(home))
-        text = helm.render("lint", "default", chart, values_files=values, set_values=settings)
+        text = helm.render(command, "default", chart, values_files=values, set_values=settings)
     found.add(f"{chart} (rendered)", text.encode())

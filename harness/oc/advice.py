@@ -14,7 +14,7 @@ from harness.oc.query import Unreadable
 WINDOW_AT_MOST = 86_400.0
 RPS_AT_MOST = 5_000.0
 """Between these and one request or second a solution is looked for."""
-_GRID = 1.1
+_GRID, _TREND = 1.1, 4.0
 _MANY = 1e6
 ERRORS, LATENCY = "errors", "latency"
 
@@ -118,10 +118,11 @@ def _refusal(gate: Gate, wanted: Wanted) -> str:
 def _least(
     at: Callable[[float], Plan], wanted: Wanted, refusal: str, *, low: float, high: float, unit: str, other: float
 ) -> Solution:
-    """The least whole number from which on all of a grid (each 10 % above the last) do what is wanted.
+    """The least whole number from which on what is wanted is done, up to four times as much, on a grid of steps of 10 %.
 
-    "From which on": the chances are not monotone in traffic, and a lucky value below is no advice. From the last number of
-    the grid that fails, all whole numbers up to the next are looked at where there are few, and halved where there are many.
+    "From which on": the chances are not monotone in traffic, and a lucky value below is no advice; the jumps get smaller as the
+    traffic grows, so that four times as much shows the trend. From the last number of the grid that fails, all whole numbers up
+    to the next are looked at where there are few, and halved where there are many.
     """
     if refusal:
         return Solution(value=None, reason=refusal)
@@ -136,14 +137,14 @@ def _least(
 
     grid = _grid(low, high)
     best = None
-    for value in reversed(grid):
+    for value in grid:
+        if best is not None and value > _TREND * best:
+            break
         try:
             good = does(value)
-        except Unreadable:  # beyond what is computed: look at less
-            continue
-        if not good:
+        except Unreadable:  # beyond what is computed
             break
-        best = value
+        best = (best or value) if good else None
     if best is None:
         return Solution(value=None, reason=f"not even with {grid[-1]:g} {unit}")
     start = grid[grid.index(best) - 1] if best != grid[0] else best

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,15 +14,16 @@ from harness.options import CHART, parse_set
 
 if TYPE_CHECKING:
     from harness.oc.gate import Gate
+    from harness.oc.work import Asked
 
 EXIT_OUTSIDE = 1
 _KINDS = ("split", "poisson", "fixed")
-RATES = "0,0.1,0.25,0.5,0.75,1,1.5,2,3,5,10"
+RATES = {"errors": "0,0.1,0.25,0.5,0.75,1,1.5,2,3,5,10", "latency": "0,1,2,3,4,5,6,8,10,15,20"}
 
 
-def _percents(_context: click.Context, _parameter: click.Parameter, text: str) -> tuple[float, ...]:
+def _percents(_context: click.Context, _parameter: click.Parameter, text: str | None) -> tuple[float, ...] | None:
     """`0.5,2` as shares."""
-    return tuple(_share(each) for each in text.split(","))
+    return None if text is None else tuple(_share(each) for each in text.split(","))
 
 
 def _share(text: str) -> float:
@@ -53,30 +53,18 @@ def _positive(_context: click.Context, parameter: click.Parameter, value: float 
     return value
 
 
+def _loads(_context: click.Context, _parameter: click.Parameter, text: str | None) -> tuple[float, ...]:
+    try:
+        found = tuple(float(each) for each in text.split(",")) if text else ()
+    except ValueError:
+        raise click.BadParameter(f"{text}: give numbers with commas between") from None
+    if any(not 0 < each <= 100_000 for each in found):
+        raise click.BadParameter(f"{text}: requests per second are above 0 and not above 100000")
+    return found
+
+
 def _weights(_context: click.Context, _parameter: click.Parameter, text: str | None) -> tuple[float, ...]:
     return () if text is None else tuple(100 * _share(each) for each in text.split(","))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Asked:
-    """The options, checked."""
-
-    rps: float
-    traffic: str
-    axis: str
-    error_rates: tuple[float, ...]
-    healthy_rates: tuple[float, ...]
-    other: float
-    bad: float | None
-    power: float
-    healthy: float
-    max_false: float
-    simulate: int
-    scrape_interval: float
-    seed: int
-    points: Path | None
-    plot: Path | None
-    output: str
 
 
 @click.command()
@@ -93,7 +81,7 @@ class Asked:
               help="split: an even stream, shared out by chance; poisson: chance arrivals too; fixed: none of it.")
 @click.option("--axis", type=click.Choice(["errors", "latency"]), default="errors", show_default=True,
               help="What varies: the share of errors, or of requests over the latency limit.")
-@click.option("--error-rates", callback=_percents, default=RATES, show_default=True, metavar="PERCENTS", help="The table's rows.")
+@click.option("--rates", callback=_percents, metavar="PERCENTS", help="The table's rows: 0,0.5,2")
 @click.option("--other", callback=_one_percent, default="0", metavar="PERCENT", help="The rate of the other one of the two.")
 @click.option("--healthy-rates", callback=_percents, default="0,0.1,0.5", show_default=True, metavar="PERCENTS")
 @click.option("--bad", callback=_one_percent, metavar="PERCENT", help="Suggest window and traffic that catch this rate …")
@@ -105,6 +93,7 @@ class Asked:
 @click.option("--seed", type=click.IntRange(0, 2**53), default=0, show_default=True, help="Of the simulation.")
 @click.option("--points", type=click.Path(path_type=Path), metavar="FILE", help="Measured trials, JSON or CSV.")
 @click.option("--plot", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Draw it, as .svg or .png.")
+@click.option("--compare", callback=_loads, metavar="NUMBERS", help="Further requests/s to draw: 5,20,200")
 @click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
 def oc(*, files: tuple[str, ...], chart: Path | None, values: tuple[Path, ...], settings: tuple[str, ...], rollout: str | None,
        weights: tuple[float, ...], without: tuple[str, ...], window: float | None, **given: Any) -> int:
@@ -116,32 +105,28 @@ def oc(*, files: tuple[str, ...], chart: Path | None, values: tuple[Path, ...], 
     """
     from harness.oc.query import Unreadable  # noqa: PLC0415 -- `--help` should not wait for scipy
     from harness.oc.reading import read_gate  # noqa: PLC0415
+    from harness.oc.work import Asked  # noqa: PLC0415
 
-    asked = Asked(error_rates=given.pop("error_rates"), **given)
+    given["rates"] = given["rates"] or tuple(map(_share, RATES[given["axis"]].split(",")))
+    asked = Asked(**given)
     if asked.plot is not None and asked.plot.suffix not in (".svg", ".png"):
         raise UsageError(f"--plot {asked.plot}: name a file that ends in .svg or .png")
     try:
         gate = read_gate(_documents(files, chart, values, settings), weights=weights, without=frozenset(without), rollout=rollout)
-        if unknown := set(without) & {metric.name for metric in gate.metrics}:
-            raise UsageError(f"--without {', '.join(sorted(unknown))}: it is still there")
         return _answer(gate.with_window(window) if window else gate, asked)
     except Unreadable as error:
         raise UsageError(f"the gate cannot be computed: {error}") from None
 
 
 def _answer(gate: Gate, asked: Asked) -> int:
-    from harness.oc import report  # noqa: PLC0415
-    from harness.oc.advice import Wanted  # noqa: PLC0415
+    from harness.oc import work  # noqa: PLC0415
+    from harness.oc.report import plain, text  # noqa: PLC0415
 
-    wanted = None if asked.bad is None else Wanted(
-        bad=asked.bad, power=asked.power, healthy=asked.healthy, max_false=asked.max_false, axis=asked.axis
-    )
-    found = report.answer(
-        gate, rps=asked.rps, kind=asked.traffic, axis=asked.axis, rates=asked.error_rates, healthy=asked.healthy_rates,
-        other=asked.other, wanted=wanted,
-    )
-    click.echo(json.dumps(report.plain(found), indent=2) if asked.output == "json" else report.text(found))
-    return EXIT_OUTSIDE if any(not each["inside"] for each in found.points) else EXIT_OK
+    found, judged = work.compute(gate, asked)
+    click.echo(json.dumps(plain(found), indent=2) if asked.output == "json" else text(found))
+    if asked.plot is not None:
+        work.picture(found, judged, asked.compare, asked.plot)
+    return EXIT_OUTSIDE if any(not each.inside for each in judged) else EXIT_OK
 
 
 def _documents(files: tuple[str, ...], chart: Path | None, values: tuple[Path, ...], settings: tuple[str, ...]) -> list[Any]:
@@ -151,7 +136,7 @@ def _documents(files: tuple[str, ...], chart: Path | None, values: tuple[Path, .
         raise UsageError("--values and --set are for --chart")
     found = read(files)
     if not files or chart is not None:
-        render_chart(found, chart or CHART, values, parse_set(settings))
+        render_chart(found, chart or CHART, values, parse_set(settings), command="oc")
     if found.unreadable:
         raise UsageError(found.unreadable[0])
     return found.documents

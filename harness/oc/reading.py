@@ -37,6 +37,8 @@ def read_gate(
     world = World(list(documents))
     if not world.templates:
         raise Unreadable("there is no AnalysisTemplate in the input")
+    if unknown := without - {metric.name for each in world.templates for metric in each.metrics}:
+        raise Unreadable(f"there is no metric {', '.join(sorted(unknown))} to leave out")
     if weights:
         return _bare_gate(world, weights, without)
     found = [each for each in world.rollouts if rollout in (None, each.name) and each.canary is not None]

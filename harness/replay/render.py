@@ -26,7 +26,7 @@ def misses(result: Result) -> list[str]:
     case, outcome = result.case, result.outcome
     found = []
     if case.phase is not None and case.phase != outcome.phase:
-        found.append(f"expected {case.phase}, got {outcome.phase} ({outcome.reason})")
+        found.append(f"expected {case.phase}, got {outcome.phase}{_why(outcome)}")
     phases = {tally.metric.name: tally for tally in outcome.tallies}
     for name, expected in case.metrics.items():
         tally = phases.get(name)
@@ -67,13 +67,17 @@ def _block(result: Result) -> Iterable[str]:
     missed = misses(result)
     word = ("FAIL" if missed else "ok") if expects(result.case) else "-"
     outcome = result.outcome
-    told = f" ({outcome.reason})" if outcome.reason and outcome.phase != SUCCESSFUL else ""
-    yield f"{word:<5}{result.case.name} | {result.subject}: {outcome.phase} after {_clock(outcome.at_ms - _begin(outcome))}{told}"
+    after = _clock(outcome.at_ms - _begin(outcome))
+    yield f"{word:<5}{result.case.name} | {result.subject}: {outcome.phase} after {after}{_why(outcome)}"
     width = max((len(tally.metric.name) for tally in outcome.tallies), default=0)
     for tally in outcome.tallies:
         yield f"       {tally.metric.name:<{width}}  {_line(tally)}"
     yield from (f"       ! {line}" for line in missed)
     yield from (f"       note: {line}" for line in result.notes)
+
+
+def _why(outcome: Outcome) -> str:
+    return f" ({outcome.reason})" if outcome.reason and outcome.phase != SUCCESSFUL else ""
 
 
 def _begin(outcome: Outcome) -> int:

@@ -227,7 +227,7 @@ def _verdicts(frame: Frame, points: list[tuple[float, float, MetricResult, str]]
         first, second = (under, above) if (below and bad) else (above, under)
         frame.label(*(
             Label(x=x + aside, y=height, text=told, css=css, anchor=anchor)
-            for aside, anchor in ((-10, "end"), (10, "start")) for height in (first, second)
+            for aside, anchor in ((-10, "end"), (14, "start")) for height in (first, second)
         ))  # fmt: skip
 
 

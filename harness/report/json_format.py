@@ -61,7 +61,7 @@ def render_json(report: Report) -> dict[str, Any]:
         },
         "load": _load(report),
         "faults_injected": dict(observation.faults_injected),
-        "candidate_pods": asdict(observation.candidate_pods),
+        "candidate_pods": {**asdict(observation.candidate_pods), "waiting": sorted(observation.candidate_pods.waiting)},
         "reproduce": {"command": list(report.reproduction.command), "inputs": dict(report.reproduction.inputs)},
         "notes": list(observation.notes),
     }

@@ -43,6 +43,11 @@ class Label:
         (left, right), (its_left, its_right) = self.ends, other.ends
         return abs(self.y - other.y) < LINE_HEIGHT and left < its_right and its_left < right
 
+    def covers(self, point: tuple[float, float]) -> bool:
+        """Whether a pixel lies under it."""
+        left, right = self.ends
+        return left <= point[0] <= right and self.y - LINE_HEIGHT + 2 <= point[1] <= self.y + 4
+
     @property
     def ends(self) -> tuple[float, float]:
         """Where it begins and ends, about, in pixels from the left."""
@@ -108,6 +113,8 @@ class Frame:
     y: Scale
     paths: list[Path] = field(default_factory=list)
     labels: list[Label] = field(default_factory=list)
+    drawn: list[tuple[float, float]] = field(default_factory=list)
+    """Pixels that lines with marks run through, close enough to each other for labels to keep off them."""
 
     @property
     def top(self) -> float:
@@ -121,14 +128,16 @@ class Frame:
 
     def line(self, css: str, points: Iterable[tuple[float, float | None]], mark: str = "", titles: Sequence[str] = ()) -> None:
         """Straight lines through the points, broken where a value is None, with a mark at each point that has room for one."""
-        pen, parts, marks, last = "M", [], [], -math.inf
+        pen, parts, marks, last, before = "M", [], [], -math.inf, (0.0, 0.0)
         for number, (at, value) in enumerate(points):
             if value is None:
                 pen = "M"
                 continue
             x, y = self.x(at), self.y(value)
+            if mark:
+                self.drawn.extend(_between(before, (x, y)) if pen == "L" else [(x, y)])
             parts.append(f"{pen}{x:g} {y:g}")
-            pen = "L"
+            pen, before = "L", (x, y)
             if mark and x - last >= MARK_ROOM:
                 last = x
                 title = titles[number] if titles else ""
@@ -167,12 +176,13 @@ class Frame:
         self.paths.append(Path(d=shape(mark, self.x(at), self.y(value), 6), css=f"mark {css}", title=title))
 
     def label(self, *places: Label) -> None:
-        """A label at the first of the places that is free and inside; at the very first where none is."""
-        free = (
+        """A label at the first place inside that is off all labels and lines, or off labels at least; else at the very first."""
+        inside = [
             each for each in places
             if each.ends[0] >= self.x.at_low and each.ends[1] <= self.x.at_high and not any(map(each.meets, self.labels))
-        )  # fmt: skip
-        self.labels.append(next(free, places[0]))
+        ]  # fmt: skip
+        clear = (each for each in inside if not any(map(each.covers, self.drawn)))
+        self.labels.append(next(clear, (inside or places)[0]))
 
     def values(self, ticks: Iterable[tuple[float, str]]) -> None:
         """The vertical axis: a faint line across and a label for each tick."""
@@ -188,6 +198,15 @@ class Frame:
             x = self.x(value)
             self.paths.append(Path(d=f"M{x:g} {self.bottom:g}v4", css="axis"))
             self.labels.append(Label(x=x, y=self.bottom + 17, text=text, css="tick"))
+
+
+def _between(start: tuple[float, float], end: tuple[float, float]) -> list[tuple[float, float]]:
+    """The end, and points on the way to it, 4 pixels apart at the most."""
+    count = max(1, math.ceil(math.dist(start, end) / 4))
+    return [
+        (start[0] + (end[0] - start[0]) * number / count, start[1] + (end[1] - start[1]) * number / count)
+        for number in range(1, count + 1)
+    ]
 
 
 def shape(name: str, x: float, y: float, r: float) -> str:

@@ -62,6 +62,16 @@ def test_a_label_goes_where_there_is_room() -> None:
     assert frame.labels[-1] is taken
 
 
+def test_a_label_keeps_off_the_lines() -> None:
+    frame = Frame(x=Scale(low=0, high=100, at_low=0, at_high=100), y=Scale(low=0, high=100, at_low=100, at_high=0))
+    frame.line("x", [(0, 0), (100, 100)], "circle")
+    crossed, clear = Label(x=50, y=55, text="four"), Label(x=20, y=20, text="four")
+    frame.label(crossed, clear)
+    assert frame.labels == [clear]
+    frame.label(crossed)
+    assert frame.labels == [clear, crossed]
+
+
 def test_an_unknown_mark_is_a_mistake() -> None:
     with pytest.raises(ValueError, match="star"):
         shape("star", 0, 0, 1)

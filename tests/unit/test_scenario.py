@@ -109,3 +109,19 @@ def test_expected_and_least_requests(rps: float, window: float, expected: float,
 )
 def test_objectives_at_their_bounds(objective: Objective, value: float, met: bool) -> None:
     assert objective.met_by(value) is met
+
+
+@pytest.mark.parametrize(
+    ("options", "due"),
+    [
+        ({"error_rate": 0.5}, Decision.PROMOTE),
+        ({"error_rate": 1}, Decision.ROLLBACK),
+        ({"latency_ms": 300}, Decision.PROMOTE),
+        ({"latency_ms": 301}, Decision.ROLLBACK),
+        ({"fault": "crash"}, Decision.ROLLBACK),
+        ({"fault": "slow-start"}, Decision.ROLLBACK),
+        ({"fault": "memory"}, Decision.PROMOTE),
+    ],
+)
+def test_what_is_due_follows_from_the_objectives(options: dict[str, Any], due: Decision) -> None:
+    assert failure(**options).as_it_is_due().expect is due

@@ -1,3 +1,5 @@
+import dataclasses
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -165,3 +167,20 @@ def test_only_requests_in_scope_count_for_the_crash_and_the_memory() -> None:
 def test_readiness_flaps_by_the_clock(seconds: float, flapped: bool) -> None:
     assert FaultPlan(readiness_flap_seconds=2).is_flapped(seconds) is flapped
     assert not FaultPlan().is_flapped(seconds)
+
+
+IDLE = {"scope", "status_code", "slow_start_seconds", "crash_after_seconds", "memory_cap_mib", "readiness_flap_seconds", "seed"}
+"""What makes nothing happen to a request by itself. Of a plan with no more than that the application deals no faults."""
+
+
+def test_a_plan_is_idle_only_while_nothing_can_happen_to_a_request() -> None:
+    rule = RequestFaults(scope=Scope(routes=("/",)))
+    values = {"scope": Scope(routes=("/",)), "quantiles": LatencyQuantiles(p50_ms=1, p90_ms=2, p99_ms=3)}
+    seen = {
+        field.name: FaultPlan(**{field.name: values.get(field.name, 1)}).is_idle
+        for field in dataclasses.fields(FaultPlan)
+        if field.name != "rules"
+    }
+    assert {name for name, idle in seen.items() if idle} == IDLE
+    assert FaultPlan(rules=(rule,)).is_idle
+    assert not FaultPlan(rules=(rule, dataclasses.replace(rule, error_rate=1))).is_idle
