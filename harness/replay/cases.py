@@ -112,6 +112,8 @@ def read(text: str) -> list[Case]:
         raise Unreadable(f"it is no YAML: {getattr(error, 'problem', error)}{where}") from None
     except RecursionError:
         raise Unreadable("it is nested too deeply") from None
+    if given is None:
+        raise Unreadable("it is empty")
     errors = sorted(jsonschema.Draft202012Validator(SCHEMA).iter_errors(given), key=lambda each: str(each.json_path))
     if errors:
         deepest = jsonschema.exceptions.best_match(errors)

@@ -51,7 +51,7 @@ def test_numbers_are_the_text_that_they_are() -> None:
 @pytest.mark.parametrize(
     ("text", "part"),
     [
-        ("", "object"), ("- 1", "object"), ("serie: []", "serie"), ("cases: []", "cases"), ("cases: [{}]", "name"),
+        ("", "empty"), ("- 1", "object"), ("serie: []", "serie"), ("cases: []", "cases"), ("cases: [{}]", "name"),
         ("interval: 0", "interval"), ("interval: soon", "interval"),
         ("at: -5", "at"), ("a: [", "line 1"), ("at: 1\nat: 2", "twice"),
         ("series: [{series: up, values: 1 x}]", "series[0]"), ("series: [{series: 'up[5m]', values: 1}]", "series[0]"),
