@@ -235,9 +235,9 @@ class Stage:
             )
         load_ended = time.time()
         load.stop()
-        self._keep(watcher, released_at)
         # A candidate that comes and goes is asked over some of its rounds.
         samples = gateway.sample(FINAL_SAMPLES, pause=0.2 if self.scenario.fault.effect is Effect.OUTAGE else 0.0)
+        self._keep(watcher, released_at)
         return observation_of(
             watcher=watcher, load=load, scenario=self.scenario, endpoints=self.endpoints, stable=stable, candidate=candidate,
             stable_hash=stable_hash, released_at=released_at, decided_at=decided_at if decided else None,

@@ -16,9 +16,10 @@ from harness.replay.notation import Unreadable
 from harness.replay.samples import Series
 
 _PHASE = {"enum": [SUCCESSFUL, FAILED, INCONCLUSIVE, ERROR]}
-_TIME = {"type": ["string", "number"]}
-_ARGS = {"type": "object", "additionalProperties": {"type": ["string", "number", "boolean"]}}
-_VALUE = {"type": ["number", "string", "null"]}
+_TIME = {"type": "string"}
+_ARGS = {"type": "object", "additionalProperties": {"type": "string"}}
+_NUMBER = {"type": "string", "pattern": r"^(NaN|[+-]?(Inf|(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?))$"}
+_VALUE = {"anyOf": [_NUMBER, {"type": "array", "items": _NUMBER}, {"type": "null"}]}
 _METRIC = {
     "type": "object", "additionalProperties": False, "minProperties": 1,
     "properties": {"phase": {"enum": [*_PHASE["enum"], "none"]}, "value": _VALUE},
@@ -27,7 +28,7 @@ _SERIES = {
     "type": "array",
     "items": {
         "type": "object", "additionalProperties": False, "required": ["series", "values"],
-        "properties": {"series": {"type": "string"}, "values": {"type": ["string", "number"]}},
+        "properties": {"series": {"type": "string"}, "values": {"type": "string"}},
     },
 }
 _EXPECT = {
@@ -56,9 +57,27 @@ DEFAULT_INTERVAL_MS = 60_000
 """As in promtool's tests."""
 
 
+class _Loader(yaml.SafeLoader):
+    """Numbers stay the text that they are: `0x12` is thirteen zeros here and not eighteen, and an argument 1.50 is not 1.5."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012 -- so does the base class
+        first: [(tag, pattern) for tag, pattern in found if tag.rpartition(":")[2] in ("null", "merge")]
+        for first, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """A mapping; a key that is there twice would silently lose what it held first."""
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"{key.value!r} is there twice", key.start_mark)
+            seen.add(str(key.value))
+        return super().construct_mapping(node, deep=deep)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Expected:
-    """What one metric shall come to; None: nobody says. `value` is the last measurement's, as `[0.05]` or 0.05."""
+    """What one metric shall come to; None: nobody says. `value` is the last measurement's, as `[0.05]` or `0.05`."""
 
     phase: str | None = None
     value: str | None = None
@@ -86,13 +105,15 @@ def read(text: str) -> list[Case]:
 
     """
     try:
-        given = yaml.safe_load(text)
+        given = yaml.load(text, Loader=_Loader)  # noqa: S506 -- a SafeLoader with fewer types
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" (line {mark.line + 1})" if mark else ""
         raise Unreadable(f"it is no YAML: {getattr(error, 'problem', error)}{where}") from None
     except RecursionError:
         raise Unreadable("it is nested too deeply") from None
+    if given is None:
+        raise Unreadable("it is empty")
     errors = sorted(jsonschema.Draft202012Validator(SCHEMA).iter_errors(given), key=lambda each: str(each.json_path))
     if errors:
         deepest = jsonschema.exceptions.best_match(errors)
@@ -145,14 +166,10 @@ def _case(
     expect = case.get("expect", {})
     return Case(
         name=name, series=tuple(each for each in found.values() if each.samples), template=case.get("template"),
-        args={key: _text(value) for key, value in {**given.get("args", {}), **case.get("args", {})}.items()},
+        args={**given.get("args", {}), **case.get("args", {})},
         start_ms=start, at_ms=at, phase=expect.get("phase"),
         metrics={key: _expected(value) for key, value in expect.get("metrics", {}).items()},
     )
-
-
-def _text(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _expected(given: Any) -> Expected:
@@ -161,7 +178,7 @@ def _expected(given: Any) -> Expected:
     value = given.get("value")
     if "value" not in given:
         return Expected(phase=given.get("phase"))
-    text = "[]" if value is None else value if isinstance(value, str) else samples.number(float(value))
+    text = value if isinstance(value, str) else f"[{','.join(value or ())}]"
     return Expected(phase=given.get("phase"), value=text)
 
 
