@@ -37,6 +37,14 @@ def test_arrivals_are_one_in_each_interval() -> None:
     assert until[:, -1].mean() == pytest.approx(2 * (edges[:, -1] - edges[:, 0]).mean(), rel=0.01)
 
 
+def test_arrivals_come_at_any_moment_of_their_interval() -> None:
+    # Two within a fifth of an interval need both to lie at its edge: 0.2^3 / 6 of all times.
+    edges = np.tile(np.array([0.0, 5.0, 5.1]), (60_000, 1))
+    found = _arrivals(edges, Chain(rps=2.0), np.random.default_rng(4))[:, 2]
+    assert found.mean() == pytest.approx(0.2, abs=0.01)
+    assert (found > 1).mean() == pytest.approx(0.2**3 / 6, abs=0.0006)
+
+
 def test_poisson_arrivals_vary_more() -> None:
     random = np.random.default_rng(3)
     edges = np.tile(np.linspace(0, 100, 50), (2000, 1))
