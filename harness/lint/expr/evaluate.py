@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -100,7 +101,9 @@ def _text(sign: str, left: Any, right: Any) -> bool:
     if not (isinstance(left, str) and isinstance(right, str)):
         raise Refused(f"'{sign}' is for texts")
     if sign == "matches":
-        return re.search(right, left) is not None
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            return re.search(right, left) is not None
     return {"contains": right in left, "startsWith": left.startswith(right), "endsWith": left.endswith(right)}[sign]
 
 
