@@ -46,6 +46,13 @@ MIN_REQUESTS_SHARE = 0.5
 OUTAGE_REQUESTS_SHARE = 0.02
 """The same for a candidate whose pods come and go: most of its traffic is taken away meanwhile, by design."""
 
+SAFE_SECONDS = 5.0
+"""Within which users must be safe from a bad version once it is aborted."""
+
+OUTAGE_SAFE_SECONDS = 15.0
+"""Within which users must be safe from a candidate whose pods come and go. With subsets the controller cannot abort while none is
+ready (argo-rollouts #4626), so it takes up to the kubelet's first back-off of 10 s longer."""
+
 DEADLINE_BEYOND_WINDOW_SECONDS = 15
 """How much longer than one analysis the progress deadline is where it is the deadline that must decide."""
 
@@ -108,7 +115,7 @@ class Scenario:
     window_seconds: float = 60.0
     rps: float = 50.0
     seed: int = 0
-    safe_within_seconds: float = 5.0
+    safe_within_seconds: float = SAFE_SECONDS
     objectives: Mapping[str, Objective] = field(default_factory=lambda: OBJECTIVES)
 
     def __post_init__(self) -> None:
@@ -237,6 +244,7 @@ def failure(
         expect=Decision.ROLLBACK if chosen.rolled_back else Decision.PROMOTE,
         fault=chosen,
         deciding_metrics=chosen.deciding_metrics,
+        safe_within_seconds=OUTAGE_SAFE_SECONDS if chosen.effect is Effect.OUTAGE else SAFE_SECONDS,
         window_seconds=window_seconds,
         rps=rps,
         seed=seed,

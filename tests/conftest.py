@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 from browser import launched
 
@@ -14,6 +16,13 @@ from harness.platforms.local import binaries
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
+
+
+# The same examples each time: whoever breaks a property sees it at once, and nobody sees it by chance in somebody else's change.
+# HYPOTHESIS_PROFILE=explore looks for new ones. No deadline: how long an example takes is the machine's affair.
+hypothesis.settings.register_profile("repeatable", derandomize=True, database=None, deadline=None)
+hypothesis.settings.register_profile("explore", deadline=None)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -16,6 +17,10 @@ import psutil
 import pytest
 
 from harness.supervisor.ports import free_port
+
+# A shell starts what it puts into the background with SIGINT ignored; our children would inherit that, and rightly keep to it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).parents[2]
 LIMIT_SECONDS = 200

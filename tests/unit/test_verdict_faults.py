@@ -12,7 +12,7 @@ from verdict_mutations import linger, set_value, to_stable
 
 from harness.faults import FAULTS
 from harness.observation import PodFacts, pod_facts, weight_steps
-from harness.scenario import Decision, Scenario, failure
+from harness.scenario import OUTAGE_SAFE_SECONDS, Decision, Scenario, failure
 from harness.verdict import Outcome, Verdict, judge
 
 DEADLINE = 'RolloutAborted: Rollout aborted update to revision 2: ReplicaSet "webapp-7b64c5d9f8" has timed out progressing.'
@@ -53,6 +53,9 @@ def outage(kind: str) -> w.World:
     bad = sum(r["status"] == 503 for r in seen) / len(seen)
     for name, value in {"requests": len(seen), "success-rate": 1 - bad, "error-rate": bad}.items():
         set_value(world, name, f"[{value:g}]")
+    # Users may have to wait for so long until they are safe, and the load goes on meanwhile.
+    w.send(world, world.end, world.end + OUTAGE_SAFE_SECONDS, 0)
+    world.end += OUTAGE_SAFE_SECONDS
     came_back = PodFacts(ran=True, ever_ready=True, restarts=1)
     world.facts |= {"gateway_statuses": frozenset({503, 504}), "interrupted": True, "candidate_pods": came_back}
     return world
