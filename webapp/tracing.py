@@ -8,6 +8,7 @@ decision and no more: nobody could read the rest.
 from __future__ import annotations
 
 import atexit
+import concurrent.futures.thread  # noqa: F401  before any TracerProvider, whose handler after a fork needs this one's to have run
 import os
 import threading
 import uuid
