@@ -12,11 +12,10 @@ import click
 
 from harness.campaign.command import trials
 from harness.errors import EXIT_PLATFORM, EXIT_USAGE, HarnessError
-from harness.faults import FAULTS
 from harness.lint.command import lint
 from harness.matrix.command import matrix
 from harness.oc.command import oc
-from harness.options import Common, common_options, options_of, parse_numbers, platform_options
+from harness.options import Common, common_options, fault_options, options_of, platform_options
 from harness.platforms.catalog import PlatformOptions, make
 from harness.replay.command import gate
 
@@ -43,23 +42,13 @@ def success(common: Common) -> int:
 
 
 @cli.command()
-@click.option(
-    "--error-rate", type=float, metavar="PCT", help="Percent of v1.1's answers that are errors (default 5 without --latency-ms)."
-)
-@click.option("--latency-ms", type=float, metavar="MS", help="Milliseconds that every answer of v1.1 takes longer.")
-@click.option("--fault", type=click.Choice(list(FAULTS)), help="Another fault: docs/faults.md has them all.")
-@click.option("--fault-setting", "settings", multiple=True, metavar="KEY=VALUE", help="Its size, such as hang_rate=20.")
+@fault_options
 @common_options
-def failure(
-    common: Common, error_rate: float | None, latency_ms: float | None, fault: str | None, settings: tuple[str, ...]
-) -> int:
-    """Release a faulty v1.1: the gate must roll it back at the first step."""
+def failure(common: Common, injected: dict[str, Any]) -> int:
+    """Release a faulty v1.1 (5 % errors, unless the options say otherwise): the gate must roll it back at the first step."""
     from harness.scenario import failure as scenario  # noqa: PLC0415
 
-    made = scenario(
-        error_rate=error_rate, latency_ms=latency_ms, fault=fault, settings=parse_numbers(settings, option="--fault-setting"),
-        window_seconds=common.window, rps=common.rps, seed=common.seed,
-    )
+    made = scenario(**injected, window_seconds=common.window, rps=common.rps, seed=common.seed)
     return _run(made, common)
 
 

@@ -15,6 +15,7 @@ import yaml
 
 import harness
 from harness.errors import UsageError
+from harness.faults import FAULTS
 from harness.platforms.catalog import PLATFORMS, PlatformOptions
 
 CHART = Path(harness.__file__).parents[1] / "charts" / "webapp"
@@ -87,6 +88,29 @@ def common_options(command: Callable[..., Any]) -> Callable[..., Any]:
             output=output, keep=keep, color=not no_color, web=web, chart=chart, values=values, set_values=set_values,
         )
         return command(*args, common=common, **kwargs)
+
+    return wrapped
+
+
+def fault_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that say what v1.1 does wrong; the command gets them as `injected`, keywords of `harness.scenario.failure`.
+
+    It is empty when none of them was given.
+    """
+
+    @click.option("--error-rate", type=float, metavar="PCT", help="Percent of v1.1's answers that are errors.")
+    @click.option("--latency-ms", type=float, metavar="MS", help="Milliseconds that every answer of v1.1 takes longer.")
+    @click.option("--fault", type=click.Choice(list(FAULTS)), help="Another fault: docs/faults.md has them all.")
+    @click.option("--fault-setting", "settings", multiple=True, metavar="KEY=VALUE", help="Its size, such as hang_rate=20.")
+    @functools.wraps(command)
+    def wrapped(*args: Any, settings: tuple[str, ...], error_rate: float | None, latency_ms: float | None, fault: str | None,
+                **kwargs: Any) -> Any:
+        given = {
+            "error_rate": error_rate, "latency_ms": latency_ms, "fault": fault,
+            "settings": parse_numbers(settings, option="--fault-setting") or None,
+        }
+        injected = {name: value for name, value in given.items() if value is not None}
+        return command(*args, injected=injected, **kwargs)
 
     return wrapped
 

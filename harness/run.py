@@ -155,7 +155,8 @@ class Stage:
 
     def _images(self) -> tuple[BuiltImage, BuiltImage]:
         scenario, crane = self.scenario, self.platform.tools()["crane"]
-        faults = Faults(**{name: _whole(value) for name, value in scenario.fault.settings.items()}, seed=scenario.seed)
+        settings: dict[str, Any] = dict(scenario.fault.settings)
+        faults = Faults(**settings, seed=scenario.seed)
         healthy = Faults(seed=scenario.seed)
         built = [
             build(Variant(tag=tag, faults=its), registry=self.endpoints.registry, crane=crane, cache=self.options.cache)
@@ -278,11 +279,6 @@ def scenario_promise(scenario: Scenario) -> str:
     fault = scenario.fault
     what = f"no decision that counts (exit 3 by the check {fault.noticed_by!r})" if fault.noticed_by else scenario.expect.value
     return f"{what}, because {fault.why}"
-
-
-def _whole(value: float) -> Any:
-    # A count of requests is a whole number, and the web app takes nothing else.
-    return int(value) if value == int(value) else value
 
 
 def _at_rest(watcher: Watcher) -> bool:

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from harness.faults import FAULTS
-from harness.options import Common, common_options, options_of, parse_numbers
+from harness.options import Common, common_options, fault_options, options_of
 from harness.platforms.catalog import make
 
 if TYPE_CHECKING:
@@ -23,15 +22,9 @@ if TYPE_CHECKING:
 @click.option("--campaign", "folder", type=click.Path(path_type=Path, file_okay=False), default=Path("campaign"),
               show_default=True, help="The campaign's folder: an interrupted one goes on in it.")
 @click.option("--lanes", type=click.IntRange(1, 32), help="Releases at once (default: as many as the machine carries).")
-@click.option("--error-rate", type=float, metavar="PCT", help="Percent of v1.1's answers that are errors (default: none).")
-@click.option("--latency-ms", type=float, metavar="MS", help="Milliseconds that every answer of v1.1 takes longer.")
-@click.option("--fault", type=click.Choice(list(FAULTS)), help="Another fault: docs/faults.md has them all.")
-@click.option("--fault-setting", "settings", multiple=True, metavar="KEY=VALUE", help="Its size, such as hang_rate=20.")
+@fault_options
 @common_options
-def trials(
-    *, common: Common, count: int, folder: Path, lanes: int | None, error_rate: float | None, latency_ms: float | None,
-    fault: str | None, settings: tuple[str, ...],
-) -> int:
+def trials(*, common: Common, count: int, folder: Path, lanes: int | None, injected: dict[str, Any]) -> int:
     """Release one variant many times, side by side, and say how probably the gate rolls it back.
 
     Without a fault the variant is healthy: the result is how often this gate aborts a good release. Exit codes: 0 the campaign is
@@ -41,11 +34,7 @@ def trials(
     from harness.scenario import failure, success  # noqa: PLC0415
 
     shape: dict[str, Any] = {"window_seconds": common.window, "rps": common.rps, "seed": common.seed}
-    healthy = error_rate is None and latency_ms is None and fault is None
-    scenario = success(**shape) if healthy else failure(
-        error_rate=error_rate, latency_ms=latency_ms, fault=fault,
-        settings=parse_numbers(settings, option="--fault-setting"), **shape,
-    )  # fmt: skip
+    scenario = failure(**injected, **shape) if injected else success(**shape)
     campaign = Campaign(scenario=scenario.as_it_is_due(), count=count, folder=folder.absolute(), lanes=lanes)
     _, summary, facts = run_campaign(campaign, options_of(common), make(common.platform), _say)
     data = summary_json(campaign, summary, facts)

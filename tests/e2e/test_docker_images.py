@@ -8,7 +8,6 @@ from __future__ import annotations
 import io
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tarfile
@@ -27,6 +26,7 @@ from scipy.stats import binom
 from harness.images import ImageConfig, process_spec
 from harness.images.spec import INTERPRETER_LABEL, node_interpreter
 from harness.images.store import extract
+from harness.supervisor.ports import free_port
 from harness.variants import Faults, Variant, image_config, webapp_layers
 
 pytestmark = pytest.mark.timeout(900)  # with a base made by debootstrap on a busy machine
@@ -251,12 +251,6 @@ def answers(url: str) -> bool:
         return requests.get(url, timeout=DEADLINE_SECONDS).status_code == 200
     except requests.ConnectionError:
         return False
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def test_the_documents_commands_work(docker: Docker) -> None:

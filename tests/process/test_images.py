@@ -5,7 +5,6 @@ import io
 import json
 import os
 import re
-import socket
 import subprocess
 import sys
 import tarfile
@@ -25,6 +24,7 @@ from harness.images import ImageConfig, ImageNotFound, ImageStore, InvalidImageN
 from harness.images.build import attach, push_image
 from harness.images.layers import write_layer
 from harness.images.spec import INTERPRETER_LABEL
+from harness.supervisor.ports import free_port
 from harness.variants import BuiltImage, Faults, Variant, build, image_config
 
 DEADLINE_SECONDS = 20.0
@@ -59,12 +59,6 @@ def answers(url: str) -> bool:
         return requests.get(url, timeout=DEADLINE_SECONDS).status_code == 200
     except requests.ConnectionError:
         return False
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(scope="module")
