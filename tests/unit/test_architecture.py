@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -83,3 +84,10 @@ def test_only_the_platforms_package_asks_which_platform_it_is() -> None:
             if isinstance(node, ast.Compare):
                 literals = {n.value for n in ast.walk(node) if isinstance(n, ast.Constant) and isinstance(n.value, str)}
                 assert not literals & {"local", "existing"}, f"{path}:{node.lineno} compares with a platform's name"
+
+
+def test_every_module_of_the_tests_has_a_name_of_its_own() -> None:
+    # pytest imports them all as top-level modules: with two of one name, no run of the whole suite gets past its collection.
+    modules = [path for path in files("tests") if path.name != "conftest.py" and not (path.parent / "__init__.py").exists()]
+    names = Counter(path.name for path in modules)
+    assert [path.relative_to(ROOT) for path in modules if names[path.name] > 1] == []
