@@ -78,7 +78,8 @@ def test_unready_pod_loses_its_entry_and_gets_it_back(cluster: Cluster, agent: A
     until("entry gone", lambda: not cluster.entry(ns, "p"))
     until("pod unready", lambda: not ready(cluster.pod(ns, "p")))
     assert container(cluster.pod(ns, "p"))["restartCount"] == 0
-    assert ("Unhealthy", "Readiness probe failed: HTTP probe failed with statuscode: 503") in cluster.events(ns)
+    told = ("Unhealthy", "Readiness probe failed: HTTP probe failed with statuscode: 503")
+    until("event", lambda: told in cluster.events(ns))
     get(pod, "/set?/readyz=200")
     until("entry back", lambda: cluster.entry(ns, "p"))
 

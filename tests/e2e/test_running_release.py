@@ -145,6 +145,8 @@ def test_upgrades_in_the_middle_of_a_canary_leave_it_alone(installed: Installed)
         wait_until(lambda: timeout_of(installed) == "9s", what="the upgrade", timeout=20)
         assert (installed.weights(), current(installed)) == ([0, 10], revision)
         installed.stable("v1.1")
+        # The new version serves before the weights go back to rest.
+        wait_until(lambda: installed.weights()[-1:] == [0], what="the weights at rest", timeout=30)
         load.poll()
     assert installed.weights() == [0, 10, 100, 0]
     assert current(installed) == revision
