@@ -175,7 +175,7 @@ def test_a_user_without_rights_is_told_all_that_is_missing_before_anything_is_ma
     assert {each.verb for each in audited.requests(case.namespace)} <= {"get", "list"}
 
 
-def test_the_role_for_a_port_forward_is_enough_and_nothing_in_it_goes_unused(audited: Audited, tmp_path: Path, bin_dir: Path) -> None:
+def test_the_role_for_a_port_forward_is_enough_and_all_of_it_is_used(audited: Audited, tmp_path: Path, bin_dir: Path) -> None:
     namespace, labels = next(NAMES), {"app": "gateway"}
     rights = to_forward(namespace)
     kubeconfig = audited.user(namespace, manifest(rights, namespace=namespace, subject=SUBJECT)[0])

@@ -18,6 +18,8 @@ import yaml
 from e2e_support import LIMIT_SECONDS, ROOT, Ended, Place, outcome, run, wait_until
 
 from harness.platforms.local import binaries
+from harness.platforms.local.paths import cache_root
+from harness.variants import Variant, build
 
 USER = "runner"
 VALUES = str(ROOT / "charts" / "webapp" / "values-local.yaml")
@@ -42,6 +44,8 @@ class Theirs:
             "--platform", "existing", "--context", USER, "--kubeconfig", str(self.kubeconfig), "--namespace", self.namespace,
             "--gateway-url", f"http://127.0.0.1:{self.ports['gateway']}", "--prometheus-url", prometheus,
             "--prometheus-address", prometheus, "--registry", f"localhost:{self.ports['registry']}",
+            # One registry with two names, as where a cluster has its own for it.
+            "--push-registry", f"127.0.0.1:{self.ports['registry']}",
             "--run-dir", str(self.run_dir),
         ]
 
@@ -125,7 +129,9 @@ def test_both_decisions_are_reached_with_the_role_alone_and_nothing_is_left(thei
 
 def test_an_interrupted_run_leaves_nothing(theirs: Theirs) -> None:
     before = theirs.objects()
-    process = subprocess.Popen(theirs.argv("success", *SHORT), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT)
+    process = subprocess.Popen(
+        theirs.argv("success", *SHORT), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT
+    )
     wait_until(lambda: any("pod/" in each for each in theirs.objects() - before), what="a release is installed", timeout=90)
     process.send_signal(signal.SIGINT)
     _, told = process.communicate(timeout=LIMIT_SECONDS)
@@ -142,3 +148,26 @@ def test_what_a_killed_run_leaves_is_removed_by_down(theirs: Theirs) -> None:
     ended = theirs.run("down")
     assert (ended.code, ended.out.strip()) == (0, "stopped"), ended.err
     assert theirs.objects() == before
+
+
+def test_a_campaign_with_lanes_of_images_that_are_there_in_namespaces_that_come_and_go(theirs: Theirs, tmp_path: Path) -> None:
+    found = binaries.find()
+    assert found
+    registry = f"localhost:{theirs.ports['registry']}"
+    # Neither says of itself that it is v1.0, or has a fault: their pods are told.
+    _, two = (build(Variant(tag=tag), registry=registry, crane=found["crane"], cache=cache_root()) for tag in ("one", "two"))
+    before, url = theirs.namespaces(), "http://127.0.0.1:{}".format
+    ended = subprocess.run(
+        [sys.executable, "-m", "harness", "trials", "--count", "2", "--lanes", "2", "--error-rate", "20", *SHORT,
+         "--campaign", str(tmp_path / "campaign"), "--platform", "existing", "--run-dir", str(theirs.run_dir),
+         "--kubeconfig", str(theirs.place.run_dir / "kubeconfig"), "--context", "gateproof",
+         "--gateway-url", url(theirs.ports["gateway"]), "--prometheus-url", url(theirs.ports["prometheus"]),
+         "--prometheus-address", url(theirs.ports["prometheus"]),
+         "--no-build", "--image-stable", f"{registry}/webapp:one", "--image-canary", two.reference],
+        capture_output=True, text=True, timeout=LIMIT_SECONDS, check=False, cwd=ROOT,
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr
+    summary = json.loads(ended.stdout)
+    assert (summary["rollback"]["trials"], summary["rollback"]["successes"]) == (2, 2), ended.stderr
+    assert summary["lanes"]["lanes_at_most"] == 2
+    assert theirs.namespaces() == before
