@@ -27,6 +27,8 @@ PURE = [
     "harness/replay/notation.py", "harness/replay/render.py", "harness/replay/samples.py", "harness/replay/subjects.py",
     "harness/replay/wire.py",
     "harness/matrix/model.py", "harness/matrix/parse.py", "harness/matrix/render.py",
+    *(f"harness/platforms/kind/{name}.py" for name in
+      ("config", "dashboards", "manifests", "pins", "step", "steps", "upstream", "values")),
     "harness/oc/report.py", "harness/oc/traffic.py", "harness/oc/increase.py", "harness/oc/points.py", "harness/oc/simulate.py",
 ]
 LINES_AT_MOST = 330
