@@ -7,7 +7,7 @@ import contextlib
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +34,9 @@ class KindPlatform:
     """A kind cluster with everything in it, and a registry beside it. `run_dir` holds its kubeconfig, files and logs."""
 
     run_dir: Path
-    gateway_port: int
-    registry_port: int
+    ports: Ports = field(default_factory=Ports)
+    programs: Programs | None = None
+    """None: `docker` from PATH, the others those that are built."""
     name: str = "kind"
 
     @property
@@ -47,7 +48,7 @@ class KindPlatform:
         """What this platform is made of, with programs and upstream's texts as given."""
         return KindConfig(
             folder=self.run_dir / "kind", kubeconfig=self.paths.kubeconfig, sources=made.sources(), programs=programs,
-            ports=Ports(gateway=self.gateway_port, registry=self.registry_port), makes_network=makes_network,
+            ports=self.ports, makes_network=makes_network,
         )
 
     def setup(self, say: Say) -> None:
@@ -191,9 +192,11 @@ class KindPlatform:
         return {name: found[name] for name in ("helm", "crane", "kubectl")}
 
     def _config(self, say: Say) -> KindConfig:
-        made, built = toolchain.ensure(say), binaries.ensure(say)
-        programs = Programs(kind=str(made.kind), kubectl=str(built["kubectl"]), helm=str(built["helm"]))
-        return self.config(programs, made)
+        made = toolchain.ensure(say)
+        if self.programs:
+            return self.config(self.programs, made)
+        built = binaries.ensure(say)
+        return self.config(Programs(kind=str(made.kind), kubectl=str(built["kubectl"]), helm=str(built["helm"])), made)
 
     def _runner(self, config: KindConfig, say: Say) -> Runner:
         return Runner(env=environment(os.environ, config.folder), logs=config.folder / "logs", say=say)

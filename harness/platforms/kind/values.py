@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from harness.platforms.kind.config import GATEWAY_CONTAINER_PORT, MONITORING, NODE_PORTS
@@ -9,6 +10,7 @@ from harness.platforms.kind.pins import ISTIO, ISTIO_HUB
 
 Values = dict[str, Any]
 SMALL = {"requests": {"cpu": "50m", "memory": "128Mi"}}
+GATEWAY_BUCKETS_MS = [1, 5, 10, 25, 50, 99, 249, 299, 499, 999, 2499, 4999, 9999]
 PROXY = {"requests": {"cpu": "20m", "memory": "64Mi"}, "limits": {"memory": "256Mi"}}
 
 
@@ -34,6 +36,12 @@ def gateway() -> Values:
             ],
         },
         "autoscaling": {"enabled": False}, "replicaCount": 1, "resources": PROXY,
+        # What the gate counts with analysis.source=envoy, in the bounds of charts/webapp/values-kind.yaml.
+        "podAnnotations": {
+            "sidecar.istio.io/statsInclusionRegexps": r"cluster\.outbound\|[0-9]+\|canary\|.*upstream_rq.*",
+            "sidecar.istio.io/statsHistogramBuckets": json.dumps({"cluster.outbound": GATEWAY_BUCKETS_MS}),
+            "sidecar.istio.io/statsFlushInterval": "1s",
+        },
     }
 
 
