@@ -33,7 +33,8 @@ class Helm:
     """One helm program that talks to one cluster.
 
     `home` is a folder for helm's own files (configuration, caches, plugins); it is created when missing. `context` None means the
-    kubeconfig's current context. Every command ends within `timeout_seconds`.
+    kubeconfig's current context. Every command ends within `timeout_seconds`. `creates_namespace` False leaves it to somebody
+    else to make a namespace: helm would try to, and fail where that is not allowed, even if the namespace is there.
     """
 
     binary: Path
@@ -41,6 +42,7 @@ class Helm:
     home: Path
     context: str | None = None
     timeout_seconds: float = 120.0
+    creates_namespace: bool = True
 
     def install_or_upgrade(
         self,
@@ -52,7 +54,7 @@ class Helm:
         set_values: Mapping[str, object] | None = None,
         force_conflicts: bool = False,
     ) -> None:
-        """Bring a release to these values; the namespace is created when missing.
+        """Bring a release to these values; the namespace is created when missing, unless `creates_namespace` is False.
 
         `set_values` win over the files. A key may be a dotted path ("image.tag"); what lies below it is taken as it is, types
         included. `force_conflicts` takes over fields that another program changed last. The chart repeats the rollouts
@@ -64,7 +66,7 @@ class Helm:
 
         """
         _present(chart)
-        options = ["--install", "--create-namespace", "--namespace", namespace]
+        options = ["--install", "--namespace", namespace, *(["--create-namespace"] if self.creates_namespace else [])]
         if force_conflicts:
             options.append("--force-conflicts")
         with self._values(values_files, set_values) as values:

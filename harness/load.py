@@ -67,6 +67,8 @@ class LoadSpec:
     """Of the arrival times."""
     web_ui_port: int | None = None
     """Port of Locust's web UI on 127.0.0.1; None means no web UI."""
+    allow_host: str = ""
+    """A host beyond loopback that the user named as the one to load; empty: whatever GATEPROOF_ALLOW_HOST names."""
     reports: bool = False
     """Keep Locust's own CSV, HTML and JSON reports beside the record."""
 
@@ -117,7 +119,7 @@ def record_path(folder: Path) -> Path:
     return folder / "answers.jsonl"
 
 
-def environment(inherited: Mapping[str, str], *, folder: Path, parent_pid: int) -> dict[str, str]:
+def environment(inherited: Mapping[str, str], *, folder: Path, parent_pid: int, allow_host: str = "") -> dict[str, str]:
     """The environment of the load: the caller's, less proxies and every setting of Locust or of ours that is not meant here.
 
     Locust reads ~/.locust.conf, and locust.conf and pyproject.toml of its working folder: HOME (and the working folder)
@@ -128,7 +130,8 @@ def environment(inherited: Mapping[str, str], *, folder: Path, parent_pid: int) 
         for name, value in inherited.items()
         if name.lower() not in _PROXIES and (not name.startswith(_FOREIGN) or name == ALLOW_HOST)
     }
-    return kept | {"HOME": str(folder), "PYTHONUNBUFFERED": "1", PARENT_PID: str(parent_pid)}
+    allowed = {ALLOW_HOST: allow_host} if allow_host else {}
+    return kept | allowed | {"HOME": str(folder), "PYTHONUNBUFFERED": "1", PARENT_PID: str(parent_pid)}
 
 
 @dataclass(kw_only=True)
@@ -170,7 +173,9 @@ class Load:
             self._process = subprocess.Popen(
                 command(self.spec, python=self.python, locustfile=LOCUSTFILE, folder=self.folder),
                 cwd=self.folder,
-                env=environment(os.environ, folder=self.folder, parent_pid=os.getpid()),
+                env=environment(
+                    os.environ, folder=self.folder, parent_pid=os.getpid(), allow_host=self.spec.allow_host
+                ),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

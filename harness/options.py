@@ -16,7 +16,8 @@ import yaml
 import harness
 from harness.errors import UsageError
 from harness.faults import FAULTS
-from harness.platforms.catalog import PLATFORMS, PlatformOptions
+from harness.platforms.catalog import PLATFORMS, PORTS, PlatformOptions
+from harness.platforms.existing import options as existing
 
 CHART = Path(harness.__file__).parents[1] / "charts" / "webapp"
 LOCUST_WEB_PORT = 8089
@@ -52,10 +53,15 @@ def platform_options(command: Callable[..., Any]) -> Callable[..., Any]:
                   help="Folder of this run: keys, kubeconfig, data, logs.")
     @click.option("--gateway-port", type=click.IntRange(1024, 65535), default=8081, show_default=True)
     @click.option("--registry-port", type=click.IntRange(1024, 65535), default=5001, show_default=True)
+    @existing.existing_options
     @functools.wraps(command)
     def wrapped(*args: Any, name: str, run_dir: Path, gateway_port: int, registry_port: int, **kwargs: Any) -> Any:
+        own = {key: kwargs.pop(key) for key in existing.NAMES}
+        source, by_default = click.get_current_context().get_parameter_source, click.core.ParameterSource.DEFAULT
+        typed = {key for key in own.keys() | PORTS if source(key) is not by_default}
         options = PlatformOptions(
-            name=name, run_dir=run_dir.absolute(), gateway_port=gateway_port, registry_port=registry_port
+            name=name, run_dir=run_dir.absolute(), gateway_port=gateway_port, registry_port=registry_port,
+            given={key: own.get(key) for key in typed},
         )
         return command(*args, platform=options, **kwargs)
 

@@ -48,6 +48,8 @@ class Chart:
             "image": {"repository": image.repository, "tag": image.tag, "digest": image.digest},
             "podAnnotations": {TRIAL_ANNOTATION: trial},
         }
+        if image.env:
+            values["env"] = [{"name": name, "value": value} for name, value in image.env.items()]
         self.helm.install_or_upgrade(
             RELEASE, self.namespace, self.path, values_files=self.values_files, set_values=merged(values, self.user_values),
             force_conflicts=force_conflicts,

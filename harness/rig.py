@@ -32,7 +32,7 @@ def released_image(rig: Rig | None, image: BuiltImage) -> BuiltImage:
     if rig is not Rig.ABSENT_IMAGE:
         return image
     digest = "sha256:" + hashlib.sha256(f"absent: {image.digest}".encode()).hexdigest()
-    return replace(image, digest=digest, reference=image.reference.replace(image.digest, digest))
+    return replace(image, digest=digest, reference=f"{image.repository}:{image.tag}@{digest}")
 
 
 @contextlib.contextmanager

@@ -19,12 +19,13 @@ from harness.errors import Inconclusive, PlatformError, UsageError
 from harness.faults import Effect
 from harness.load import Load, LoadSpec
 from harness.observation import Observation, parse_rollout, parse_weights
-from harness.platforms import Endpoints, Platform
+from harness.platforms import Endpoints, Images, Platform
 from harness.release import RELEASE, Chart, Gateway, is_stable, merged, scenario_values, wait_for, why_not_ready
 from harness.replay.record import keep
 from harness.rig import released_image, rigged
 from harness.scenario import Decision, Scenario
-from harness.variants import BuiltImage, Faults, Variant, build
+from harness.supply import supply
+from harness.variants import BuiltImage, Faults, Variant
 from harness.verdict import Verdict, judge
 from harness.verdict.experiment import MIN_BASELINE_REQUESTS
 from harness.watch import Watcher
@@ -108,6 +109,7 @@ def refuse_bad_chart(scenario: Scenario, options: Options, platform: Platform) -
             raise UsageError(str(error)) from None
     if not any(each.get("kind") == "Rollout" and each.get("metadata", {}).get("name") == RELEASE for each in objects):
         raise UsageError(f"--chart {options.chart}: it renders no Rollout named {RELEASE}")
+    platform.foresee(objects)
 
 
 def clear_report(folder: Path) -> None:
@@ -158,18 +160,21 @@ class Stage:
         settings: dict[str, Any] = dict(scenario.fault.settings)
         faults = Faults(**settings, seed=scenario.seed)
         healthy = Faults(seed=scenario.seed)
-        built = [
-            build(Variant(tag=tag, faults=its), registry=self.endpoints.registry, crane=crane, cache=self.options.cache)
-            for tag, its in ((scenario.stable, healthy), (scenario.candidate, faults))
-        ]
-        for image in built:
+        source = self.endpoints.images or Images(registry=self.endpoints.registry)
+        stable, candidate = (
+            supply(Variant(tag=tag, faults=its), source, given=given, crane=crane, cache=self.options.cache)
+            for tag, its, given in (
+                (scenario.stable, healthy, source.stable), (scenario.candidate, faults, source.candidate)
+            )
+        )  # fmt: skip
+        for image in (stable, candidate):
             self.say(f"image {image.reference}")
-        return built[0], released_image(scenario.fault.rig, built[1])
+        return stable, released_image(scenario.fault.rig, candidate)
 
     def _chart(self, rig_values: Mapping[str, Any]) -> Chart:
         helm = Helm(
             binary=self.platform.tools()["helm"], kubeconfig=self.endpoints.kubeconfig, context=self.endpoints.context,
-            home=self.endpoints.scratch,
+            home=self.endpoints.scratch, creates_namespace=self.endpoints.makes_namespace,
         )
         return Chart(
             helm=helm, path=self.options.chart, namespace=self.endpoints.namespace,
@@ -181,18 +186,17 @@ class Stage:
     def _install(self, chart: Chart, watcher: Watcher, gateway: Gateway, stable: BuiltImage) -> None:
         wait_for(
             lambda: watcher.get("rollouts", RELEASE) is None and not watcher.latest("pods"),
-            what="the removal of an earlier release", timeout=READY_SECONDS, check=self.platform.check,
+            what="the removal of an earlier release", timeout=self.endpoints.ready_seconds, check=self.platform.check,
         )
         chart.apply(stable, trial=f"{uuid.uuid4().hex[:8]}-stable")
         wait_for(
-            lambda: self._served(watcher, gateway, stable), what=f"{stable.tag} stable and served by the gateway",
-            timeout=READY_SECONDS, check=self.platform.check, hint=lambda: why_not_ready(watcher),
+            lambda: self._served(watcher, gateway, stable), what=f"{self.scenario.stable} stable and served by the gateway",
+            timeout=self.endpoints.ready_seconds, check=self.platform.check, hint=lambda: why_not_ready(watcher),
         )
-        self.say(f"{stable.tag} is stable and served")
+        self.say(f"{self.scenario.stable} is stable and served")
 
-    @staticmethod
-    def _served(watcher: Watcher, gateway: Gateway, image: BuiltImage) -> bool:
-        return is_stable(watcher, image.reference) and all(s.version == image.tag for s in gateway.sample(5))
+    def _served(self, watcher: Watcher, gateway: Gateway, image: BuiltImage) -> bool:
+        return is_stable(watcher, image.reference) and all(s.version == self.scenario.stable for s in gateway.sample(5))
 
     def _load(self) -> Load:
         scenario, options = self.scenario, self.options
@@ -201,11 +205,13 @@ class Stage:
             seed=scenario.seed,
             worst_latency_seconds=scenario.worst_latency_seconds,
             duration_limit_seconds=deadline_of(scenario, options) + 60, web_ui_port=options.web_port, reports=True,
+            allow_host=self.endpoints.load_host,
         )
         if options.web_port:
             self.say(f"Locust's web UI: http://127.0.0.1:{options.web_port}")
         return Load(
-            spec=spec, folder=options.report_dir / "load", python=sys.executable, before_start=self.platform.verify_load_target
+            spec=spec, folder=options.report_dir / "load", python=sys.executable,
+            before_start=lambda: self.platform.verify_load_target(self.endpoints),
         )
 
     def _release(
@@ -220,7 +226,7 @@ class Stage:
         before = watcher.get("rollouts", RELEASE)
         stable_hash = parse_rollout(before or {}, 0.0).stable_hash
         released_at = self.released_at = time.time()
-        self.say(f"releasing {candidate.tag}; expected: {scenario_promise(self.scenario)}")
+        self.say(f"releasing {self.scenario.candidate}; expected: {scenario_promise(self.scenario)}")
         chart.apply(candidate, trial=uuid.uuid4().hex[:8])
         decided = self._watch(
             watcher, load, until=lambda: _decided(watcher, candidate.reference), deadline=deadline_of(self.scenario, self.options)

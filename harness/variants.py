@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from harness.images.build import attach, push_image
@@ -66,6 +67,8 @@ class BuiltImage:
     tag: str
     digest: str
     reference: str
+    env: Mapping[str, str] = field(default_factory=dict)
+    """What the image's environment lacks and the pod's is to have: for an image that was not built for its variant."""
 
 
 def image_config(variant: Variant, *, revision: str) -> ImageConfig:

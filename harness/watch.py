@@ -37,7 +37,7 @@ class Watcher:
     """Follows rollouts, analysis runs, virtual services, replica sets and pods of one namespace, each in a thread of its own."""
 
     def __init__(self, *, kubeconfig: Path, context: str, namespace: str) -> None:
-        api = config.new_client_from_config(config_file=str(kubeconfig), context=context)
+        api = config.new_client_from_config(config_file=str(kubeconfig), context=context, persist_config=False)
         self._custom = client.CustomObjectsApi(api)
         core, apps = client.CoreV1Api(api), client.AppsV1Api(api)
         self._namespace = namespace

@@ -76,6 +76,9 @@ def run_jobs(
 
     `finished` is called in this thread, once for each job. Whatever ends the platform ends all lanes and is raised here.
     """
+    if lanes is not None and lanes > platform.most_lanes:
+        raise UsageError(f"--lanes {lanes}: this platform has room for {platform.most_lanes} at once")
+    most = min(most, platform.most_lanes)
     return _Campaign(
         source=jobs if callable(jobs) else source_of(jobs), options=options, platform=platform, endpoints=endpoints,
         say=say, finished=finished, fixed=lanes is not None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +10,21 @@ from types import MappingProxyType
 from typing import Any, Protocol
 
 Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Images:
+    """Where the images of the two versions come from: built and pushed, or there already."""
+
+    registry: str = ""
+    """The registry as image references name it, such as localhost:5001."""
+    push_registry: str = ""
+    """The same as the harness reaches it; empty: by that name too."""
+    base: str = ""
+    """An image with Python that ours are put on top of; empty: they have no interpreter, and the node brings it."""
+    stable: str = ""
+    """A reference with a tag to an image that is there already, with `candidate`: nothing is built then."""
+    candidate: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,12 +46,29 @@ class Endpoints:
     """The host name that users ask for, and that nobody else's release on this platform answers to."""
     values: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     """What the chart must be told about these endpoints beyond the platform's own values."""
+    images: Images | None = None
+    """Where images come from, when it is not simply `registry`."""
+    makes_namespace: bool = True
+    """Whether the namespace is made with the release; False where it is there, and making one may not be allowed."""
+    ready_seconds: float = 60.0
+    """How long the stable version may take to be served, its image's way to the nodes included."""
+    load_host: str = ""
+    """A host beyond loopback that the user named as the one to load; empty: loopback only."""
 
 
 class Platform(Protocol):
     """What a scenario needs of a platform."""
 
     name: str
+
+    @property
+    def most_lanes(self) -> int:
+        """How many lanes a session can have at once."""
+        ...
+
+    def foresee(self, objects: Iterable[Mapping[str, Any]]) -> None:
+        """Be told, before a session, what the chart is going to render to."""
+        ...
 
     def session(self, say: Say, *, keep: bool) -> AbstractContextManager[Endpoints]:
         """The platform, up for a `with` block: started if need be, and then stopped afterwards unless `keep`."""
@@ -50,8 +82,8 @@ class Platform(Protocol):
         """Raise PlatformError when a part of the platform has died, Inconclusive when it was what the gate measures with."""
         ...
 
-    def verify_load_target(self) -> None:
-        """Raise PlatformError unless the gateway's port is served by a process of this platform."""
+    def verify_load_target(self, endpoints: Endpoints) -> None:
+        """Raise PlatformError unless what answers at the gateway belongs to this platform."""
         ...
 
     def setup(self, say: Say) -> None:

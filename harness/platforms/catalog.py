@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Protocol
 
+from harness.errors import UsageError
+from harness.platforms import Platform, Say
+from harness.platforms.existing import options as existing
 from harness.platforms.local.platform import LocalPlatform
+
+PORTS = frozenset({"gateway_port", "registry_port"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,15 +24,73 @@ class PlatformOptions:
     run_dir: Path
     gateway_port: int
     registry_port: int
+    given: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    """The options beyond --platform and --run-dir that were typed, by their keywords."""
 
 
-PLATFORMS: dict[str, Callable[[PlatformOptions], LocalPlatform]] = {
-    "local": lambda options: LocalPlatform(
-        run_dir=options.run_dir, gateway_port=options.gateway_port, registry_port=options.registry_port
-    ),
+class ManagedPlatform(Platform, Protocol):
+    """A platform with what the commands around a scenario need of it."""
+
+    def up(self, say: Say, *, detach: bool = True) -> object:
+        """Start it and leave it running. Raises UsageError where that is not ours to do."""
+        ...
+
+    def down(self) -> bool:
+        """Remove all that was made; returns whether there was anything."""
+        ...
+
+    def healthy(self) -> bool:
+        """Whether it can be used."""
+        ...
+
+    def status(self) -> dict[str, Any]:
+        """Its state, as data."""
+        ...
+
+    def describe(self) -> str:
+        """Its state, for people."""
+        ...
+
+    def dashboards(self) -> tuple[list[str], bool]:
+        """A line for each thing that can be looked at, and whether all of them answer."""
+        ...
+
+    def plan(self) -> str:
+        """What would be made, as text. Nothing is."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """How a platform is made of options, and which ones it takes besides --platform and --run-dir."""
+
+    make: Callable[[PlatformOptions], ManagedPlatform]
+    takes: frozenset[str]
+
+
+def _local(options: PlatformOptions) -> ManagedPlatform:
+    return LocalPlatform(run_dir=options.run_dir, gateway_port=options.gateway_port, registry_port=options.registry_port)
+
+
+def _existing(options: PlatformOptions) -> ManagedPlatform:
+    from harness.platforms.existing.platform import make as made  # noqa: PLC0415 -- what it imports takes a while
+
+    return made(options.given, run_dir=options.run_dir)
+
+
+PLATFORMS: dict[str, Entry] = {
+    "local": Entry(make=_local, takes=PORTS),
+    "existing": Entry(make=_existing, takes=existing.NAMES),
 }
 
 
-def make(options: PlatformOptions) -> LocalPlatform:
-    """The platform that was asked for."""
-    return PLATFORMS[options.name](options)
+def make(options: PlatformOptions) -> ManagedPlatform:
+    """The platform that was asked for. Raises UsageError for options of another one."""
+    entry = PLATFORMS[options.name]
+    foreign = sorted(f"--{name.replace('_', '-')}" for name in options.given if name not in entry.takes)
+    if foreign:
+        owners = sorted(name for name, its in PLATFORMS.items() if its.takes & set(options.given) - entry.takes)
+        raise UsageError(
+            f"--platform {options.name} has no {', '.join(foreign)}: that is for --platform {' or '.join(owners)}"
+        )
+    return entry.make(options)

@@ -87,7 +87,7 @@ def installed(platform: Place, tmp_path: Path) -> Iterator[Installed]:
         watcher = Watcher(kubeconfig=endpoints.kubeconfig, context=endpoints.context, namespace=endpoints.namespace)
         load = Load(
             spec=LoadSpec(url=endpoints.gateway_url, rps=RPS, duration_limit_seconds=120), folder=tmp_path / "load",
-            python=sys.executable, before_start=local.verify_load_target,
+            python=sys.executable, before_start=lambda: local.verify_load_target(endpoints),
         )  # fmt: skip
         chart.remove()
         watcher.start()

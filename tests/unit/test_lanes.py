@@ -25,6 +25,8 @@ LIMIT = 20.0
 class Platform:
     """Lanes with names; it can die."""
 
+    most_lanes = 32
+
     def __init__(self) -> None:
         self.dead = False
         self.open: set[str] = set()

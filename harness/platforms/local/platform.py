@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -45,6 +45,10 @@ class LocalPlatform:
     gateway_port: int = GATEWAY_PORT
     registry_port: int = REGISTRY_PORT
     name: str = "local"
+    most_lanes: int = 32
+
+    def foresee(self, objects: Iterable[Mapping[str, Any]]) -> None:
+        """Nothing is to be prepared here: whoever owns the platform may do everything in it."""
 
     @property
     def paths(self) -> RunPaths:
@@ -202,7 +206,7 @@ class LocalPlatform:
                 raise Inconclusive(f"{line}: the gate has nothing to measure with, so its decision proves nothing; run again")
             raise PlatformError(f"{line}; its log is {self.paths.logs / (name + '.log')}")
 
-    def verify_load_target(self) -> None:
+    def verify_load_target(self, _: Endpoints) -> None:
         """Raise PlatformError unless our Envoy alone serves the gateway port, UsageError where it is open to the network."""
         now = self._running()
         pid = next(c["pid"] for c in now.components if c["name"] == "gateway")

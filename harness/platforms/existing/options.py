@@ -1,0 +1,132 @@
+"""The options of a cluster that is there already, and the platform that they describe. Nothing is asked of the cluster here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from harness.errors import UsageError
+
+PLATFORM = "existing"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Option:
+    """One option of the command line: its name, and what click is told of it."""
+
+    flag: str
+    told: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        """The keyword by which click hands its value over."""
+        return self.flag.removeprefix("--").replace("-", "_")
+
+
+def _option(flag: str, text: str, **told: Any) -> Option:
+    return Option(flag=flag, told={"help": f"({PLATFORM}) {text}", **told})
+
+
+OPTIONS = (
+    _option("--context", "The kube context to use; never the current one by itself.", metavar="NAME"),
+    _option("--kubeconfig", "Where the context is (default: as kubectl has it).", type=click.Path(path_type=Path)),
+    _option("--namespace", "Where to run (default: one that is made); several for lanes.", multiple=True, metavar="NAME"),
+    _option("--namespace-label", "Of namespaces that are made.", multiple=True, metavar="KEY=VALUE"),
+    _option("--gateway-url", "The mesh's gateway, to which load is sent.", metavar="http://HOST:PORT"),
+    _option("--gateway-service", "The same by a port-forward.", metavar="NAMESPACE/NAME:PORT"),
+    _option("--gateway-domain", "Releases answer to <namespace>.DOMAIN (default: local).", metavar="DOMAIN"),
+    _option("--prometheus-url", "Prometheus, as we reach it.", metavar="http://HOST:PORT"),
+    _option("--prometheus-service", "The same by a port-forward.", metavar="NAMESPACE/NAME:PORT"),
+    _option("--prometheus-address", "Prometheus, as the rollouts controller reaches it.", metavar="http://HOST:PORT"),
+    _option("--registry", "Where the cluster pulls images from.", metavar="HOST[:PORT][/PATH]"),
+    _option("--push-registry", "The same registry as we reach it, if by another name.", metavar="HOST[:PORT][/PATH]"),
+    _option("--image-stable", "An image that is there already, for the stable version.", metavar="IMAGE:TAG"),
+    _option("--image-canary", "The same for the canary; another tag.", metavar="IMAGE:TAG"),
+    _option("--no-build", "Build and push nothing: the two images are there already.", is_flag=True),
+)
+LACKS = (
+    f"--platform {PLATFORM} needs --gateway-url or --gateway-service, --prometheus-url or --prometheus-service, "
+    "and --registry or --no-build with its two images"
+)
+NAMES = frozenset(option.name for option in OPTIONS)
+
+
+def existing_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command all of them, as keywords."""
+    for option in reversed(OPTIONS):
+        command = click.option(option.flag, **option.told)(command)
+    return command
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExistingOptions:
+    """What the options say, each held against the others."""
+
+    context: str
+    kubeconfig: Path | None
+    namespaces: tuple[str, ...]
+    labels: Mapping[str, str]
+    domain: str
+    gateway: tuple[str, str]
+    """The option and its value."""
+    prometheus: tuple[str, str]
+    prometheus_address: str
+    registry: str
+    push_registry: str
+    image_stable: str
+    image_canary: str
+    lacks: str = ""
+    """What a run needs and was not given; empty when nothing is missing. `down` and `status` do without."""
+
+
+def read(given: Mapping[str, Any]) -> ExistingOptions:
+    """The options that were given. Raises UsageError for the first that is missing, or contradicts another."""
+    if not given.get("context"):
+        raise UsageError(f"--platform {PLATFORM} needs --context NAME: the current context is never used by itself")
+    where = {key: given.get(key) for key in ("context", "kubeconfig", "namespace", "namespace_label")}
+    if not given.keys() - where.keys():
+        return ExistingOptions(
+            context=str(given["context"]), kubeconfig=given.get("kubeconfig"), namespaces=tuple(given.get("namespace") or ()),
+            labels=_labels(given.get("namespace_label") or ()), domain="local", gateway=("", ""), prometheus=("", ""),
+            prometheus_address="", registry="", push_registry="", image_stable="", image_canary="", lacks=LACKS,
+        )  # fmt: skip
+    stable, canary = str(given.get("image_stable") or ""), str(given.get("image_canary") or "")
+    there = bool(given.get("no_build"))
+    if bool(stable) != bool(canary) or there != bool(stable):
+        raise UsageError("--no-build, --image-stable and --image-canary belong together: give all three, or --registry")
+    if there and stable == canary:
+        raise UsageError("--image-stable and --image-canary are the same: by their tags the two versions are told apart")
+    if there == bool(given.get("registry")):
+        raise UsageError("say where images come from: either --registry, or --no-build with --image-stable and --image-canary")
+    if given.get("push_registry") and there:
+        raise UsageError("--push-registry: with --no-build nothing is pushed")
+    return ExistingOptions(
+        context=str(given["context"]), kubeconfig=given.get("kubeconfig"), namespaces=tuple(given.get("namespace") or ()),
+        labels=_labels(given.get("namespace_label") or ()), domain=str(given.get("gateway_domain") or "local"),
+        gateway=_one_of(given, "--gateway-url", "--gateway-service"),
+        prometheus=_one_of(given, "--prometheus-url", "--prometheus-service"),
+        prometheus_address=str(given.get("prometheus_address") or ""), registry=str(given.get("registry") or ""),
+        push_registry=str(given.get("push_registry") or ""), image_stable=stable, image_canary=canary,
+    )  # fmt: skip
+
+
+def _one_of(given: Mapping[str, Any], *flags: str) -> tuple[str, str]:
+    values = {flag: given.get(flag.removeprefix("--").replace("-", "_")) for flag in flags}
+    found = [(flag, str(value)) for flag, value in values.items() if value]
+    if len(found) != 1:
+        raise UsageError(f"--platform {PLATFORM} needs {' or '.join(flags)}" + (", and not both" if found else ""))
+    return found[0]
+
+
+def _labels(pairs: tuple[str, ...]) -> dict[str, str]:
+    labels = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals or not key:
+            raise UsageError(f"--namespace-label {pair}: give KEY=VALUE, such as istio-injection=enabled")
+        labels[key] = value
+    return labels
