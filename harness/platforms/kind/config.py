@@ -25,6 +25,8 @@ MONITORING_NAMESPACE = "monitoring"
 APP_NAMESPACE = "webapp"
 GATEWAY = "istio-ingressgateway"
 MONITORING = "kube-prometheus"
+PROMETHEUS_URL = f"http://{MONITORING}-prometheus.{MONITORING_NAMESPACE}.svc.cluster.local:9090"
+"""For whoever is in the cluster."""
 SCRAPE_SECONDS = 2
 """How often Prometheus asks the proxies: an analysis window wants at least four scrapes."""
 GATEWAY_CONTAINER_PORT = 8081
@@ -80,6 +82,8 @@ class KindConfig:
     programs: Programs = field(default_factory=Programs)
     ports: Ports = field(default_factory=Ports)
     cluster: str = CLUSTER
+    source: Path = Path()
+    """The repository, with the Dockerfile of the web app."""
     makes_network: bool = True
     """Whether kind's network was not there before this platform."""
 
@@ -97,6 +101,10 @@ class KindConfig:
     def registry(self) -> str:
         """The registry's container, which is also its host name for the nodes."""
         return f"{self.cluster}-registry"
+
+    def image(self, version: str) -> str:
+        """The web app's image of a version, by the name under which it is pushed here and pulled in the cluster."""
+        return f"localhost:{self.ports.registry}/webapp:{version}"
 
     @property
     def files(self) -> Path:

@@ -20,6 +20,8 @@ NODE_IMAGE = "kindest/node:v1.37.0@sha256:a1ed56cfb0e7b93589bdf97c8cd566405a2659
 """The default of kind v0.33.0, digest included."""
 REGISTRY_IMAGE = "docker.io/library/registry:3.0.0"
 ISTIO_HUB = "docker.io/istio"
+PYTHON_IMAGE = "docker.io/library/python:3.11.14-slim-bookworm"
+"""What the web app's own images are built on."""
 
 UPSTREAM_IMAGES = {
     "quay.io/argoproj/argocd": f"quay.io/argoproj/argocd:{ARGO_CD}",

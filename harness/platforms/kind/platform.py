@@ -6,20 +6,23 @@ import base64
 import contextlib
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import requests
 
+import harness
 from harness.errors import PlatformError, UsageError
 from harness.loopback import local_session
-from harness.platforms import Say
-from harness.platforms.kind import preflight, toolchain
-from harness.platforms.kind.config import LOOPBACK, NETWORK, KindConfig, Ports, Programs
+from harness.platforms import Endpoints, Say
+from harness.platforms.cluster.platform import MOST_LANES, ClusterPlatform
+from harness.platforms.kind import pins, preflight, toolchain
+from harness.platforms.kind.config import GATEWAY_CONTAINER_PORT, LOOPBACK, NETWORK, KindConfig, Ports, Programs
 from harness.platforms.kind.dashboards import Dashboard, dashboards, password
 from harness.platforms.kind.preflight import Facts
+from harness.platforms.kind.release import VALUES, in_cluster
 from harness.platforms.kind.runner import Runner
 from harness.platforms.kind.step import Step, ordered, render
 from harness.platforms.kind.steps import cluster, removal, steps
@@ -27,6 +30,7 @@ from harness.platforms.local import binaries
 from harness.platforms.local.paths import RunPaths
 
 ANSWER_SECONDS = 5
+SOURCE = Path(harness.__file__).parents[1]
 
 
 @dataclass(kw_only=True)
@@ -38,6 +42,8 @@ class KindPlatform:
     programs: Programs | None = None
     """None: `docker` from PATH, the others those that are built."""
     name: str = "kind"
+    _foreseen: tuple[Mapping[str, Any], ...] = ()
+    _inner: ClusterPlatform | None = None
 
     @property
     def paths(self) -> RunPaths:
@@ -48,7 +54,7 @@ class KindPlatform:
         """What this platform is made of, with programs and upstream's texts as given."""
         return KindConfig(
             folder=self.run_dir / "kind", kubeconfig=self.paths.kubeconfig, sources=made.sources(), programs=programs,
-            ports=self.ports, makes_network=makes_network,
+            ports=self.ports, source=SOURCE, makes_network=makes_network,
         )
 
     def setup(self, say: Say) -> None:
@@ -175,11 +181,54 @@ class KindPlatform:
         known = replace(config, makes_network=facts.makes_network)
         return [(step, all(runner.holds(each) for each in step.done)) for step in ordered(steps(known)) if step.done]
 
+    @property
+    def most_lanes(self) -> int:
+        """How many releases can be under way at once. Each lane has a namespace; Prometheus and the gateway are everybody's."""
+        return MOST_LANES
+
+    def foresee(self, objects: Iterable[Mapping[str, Any]]) -> None:
+        """Take note of what the chart renders to."""
+        self._foreseen = tuple(objects)
+
+    @contextlib.contextmanager
+    def session(self, say: Say, *, keep: bool) -> Iterator[Endpoints]:
+        """The cluster for one scenario or campaign; the release goes at the end unless `keep`, and the cluster stays."""
+        inner = in_cluster(self._config(say), self.run_dir, crane=self.tools()["crane"])
+        inner.foresee(self._foreseen)
+        with inner.session(say, keep=keep) as endpoints:
+            self._inner = inner
+            gateway = {**endpoints.values["gateway"], "port": GATEWAY_CONTAINER_PORT}
+            yield replace(endpoints, values={**endpoints.values, "gateway": gateway})
+
+    def _opened(self) -> ClusterPlatform:
+        if self._inner is None:
+            raise PlatformError("a session of the kind platform must be open for this")
+        return self._inner
+
+    def lane(self, name: str, endpoints: Endpoints) -> contextlib.AbstractContextManager[Endpoints]:
+        """A namespace and a host name of their own."""
+        return self._opened().lane(name, endpoints)
+
+    def check(self) -> None:
+        """Raise PlatformError when the way to the cluster has broken off."""
+        self._opened().check()
+
+    def verify_load_target(self, endpoints: Endpoints) -> None:
+        """Raise PlatformError unless what answers at the gateway is a pod of this session's."""
+        self._opened().verify_load_target(endpoints)
+
+    def values_files(self) -> tuple[Path, ...]:
+        """The chart's differences for this platform."""
+        return (VALUES,)
+
+    def values(self) -> Mapping[str, Any]:
+        """Nothing: where things are is a matter of a session's endpoints."""
+        return {}
+
     def facts(self) -> Mapping[str, str]:
         """Versions of every part, for the report."""
-        from harness.platforms.kind import pins  # noqa: PLC0415 -- a module of names
-
         return {
+            **(self._inner.facts() if self._inner else {}),
             "kind": pins.KIND, "node": pins.NODE_IMAGE, "Argo Rollouts": pins.ARGO_ROLLOUTS, "Argo CD": pins.ARGO_CD,
             "Istio": pins.ISTIO, "kube-prometheus-stack": pins.MONITORING_VERSION, "Kiali": pins.KIALI,
         }

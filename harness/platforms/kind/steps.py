@@ -20,6 +20,7 @@ from harness.platforms.kind.config import (
     NETWORK_LABEL,
     OWN_NAMESPACE,
     OWNER_LABEL,
+    PROMETHEUS_URL,
     RECORD,
     ROLLOUTS_NAMESPACE,
     KindConfig,
@@ -32,6 +33,7 @@ from harness.platforms.kind.pins import (
     MONITORING_CHART,
     MONITORING_VERSION,
     NODE_IMAGE,
+    PYTHON_IMAGE,
     REGISTRY_IMAGE,
     UPSTREAM_IMAGES,
 )
@@ -43,13 +45,15 @@ INSTALL_SECONDS = 600
 """For one part to be installed and ready; a first run pulls its images."""
 LOOK_SECONDS = 5
 PENDING = "status in (pending-install,pending-upgrade,pending-rollback)"
-PROMETHEUS_URL = f"http://{MONITORING}-prometheus.{MONITORING_NAMESPACE}:9090"
+VERSIONS = ("v1.0", "v1.1")
+"""Of the web app. Two images do for all releases: what a version does wrong is told to its pods by their environment."""
 
 
 def steps(config: KindConfig) -> tuple[Step, ...]:
     """Everything from the registry to the last dashboard. Raises PlatformError where upstream's manifests are not as expected."""
     return (
-        _registry(config), cluster(config), _kubeconfig(config), _registry_network(config), _registry_hosts(config),
+        _registry(config), _images(config), cluster(config), _kubeconfig(config),
+        _registry_network(config), _registry_hosts(config),
         _basics(config), _access(config), _istio_base(config), _istiod(config), _mesh_policy(config), _gateway(config),
         _argo_rollouts(config), _argo_cd(config), _monitoring(config), _monitors(config), _kiali(config),
     )
@@ -88,6 +92,17 @@ def _registry(config: KindConfig) -> Step:
         ),
         done=(Check(call=Call(argv=(docker, "container", "inspect", "--format", look, config.registry)), prints=f"true {mark}"),),
     )
+
+
+def _images(config: KindConfig) -> Step:
+    """Not skipped: whether the source has changed is what Docker's build cache knows."""
+    docker, calls = config.programs.docker, []
+    for version in VERSIONS:
+        given = {"PYTHON_IMAGE": PYTHON_IMAGE, "VERSION": version, "SOURCE_DATE_EPOCH": "0"}
+        arguments = tuple(word for name, value in given.items() for word in ("--build-arg", f"{name}={value}"))
+        build = (docker, "build", "--tag", config.image(version), *arguments, str(config.source))
+        calls += [Call(argv=build, timeout_seconds=INSTALL_SECONDS), Call(argv=(docker, "push", config.image(version)))]
+    return Step(name="images", title="images of the web app", needs=("registry",), calls=tuple(calls))
 
 
 def cluster(config: KindConfig) -> Step:
