@@ -104,9 +104,13 @@ def plan(platform: PlatformOptions) -> int:
 
 
 @cli.command()
+@click.option("--dry-run", is_flag=True, help="Only print every command and manifest; the same as `plan`.")
 @platform_options
-def setup(platform: PlatformOptions) -> int:
-    """Build or download whatever the platform needs, so that later runs start at once."""
+def setup(platform: PlatformOptions, dry_run: bool) -> int:
+    """Build, download or make whatever the platform needs, so that later runs start at once."""
+    if dry_run:
+        click.echo(make(platform).plan())
+        return 0
     make(platform).setup(_say)
     click.echo("everything is there")
     return 0

@@ -78,8 +78,16 @@ def _existing(options: PlatformOptions) -> ManagedPlatform:
     return made(options.given, run_dir=options.run_dir)
 
 
+def _kind(options: PlatformOptions) -> ManagedPlatform:
+    from harness.platforms.kind.config import Ports  # noqa: PLC0415 -- what they import takes a while
+    from harness.platforms.kind.platform import KindPlatform  # noqa: PLC0415
+
+    return KindPlatform(run_dir=options.run_dir, ports=Ports(gateway=options.gateway_port, registry=options.registry_port))
+
+
 PLATFORMS: dict[str, Entry] = {
     "local": Entry(make=_local, takes=PORTS),
+    "kind": Entry(make=_kind, takes=PORTS),
     "existing": Entry(make=_existing, takes=existing.NAMES),
 }
 

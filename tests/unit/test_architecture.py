@@ -28,6 +28,8 @@ PURE = [
     "harness/replay/wire.py",
     "harness/matrix/model.py", "harness/matrix/parse.py", "harness/matrix/render.py",
     "harness/platforms/cluster/rights.py",
+    *(f"harness/platforms/kind/{name}.py" for name in
+      ("config", "dashboards", "manifests", "pins", "step", "steps", "upstream", "values")),
     "harness/oc/report.py", "harness/oc/traffic.py", "harness/oc/increase.py", "harness/oc/points.py", "harness/oc/simulate.py",
 ]
 LINES_AT_MOST = 330
