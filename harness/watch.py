@@ -59,6 +59,7 @@ class Watcher:
         sources: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
             "rollouts": self._of("argoproj.io", "v1alpha1", "rollouts"),
             "analysisruns": self._of("argoproj.io", "v1alpha1", "analysisruns"),
+            "analysistemplates": self._of("argoproj.io", "v1alpha1", "analysistemplates"),
             "virtualservices": self._of("networking.istio.io", "v1", "virtualservices"),
             "replicasets": self._core(apps.list_namespaced_replica_set, apps.list_replica_set_for_all_namespaces),
             "pods": self._core(core.list_namespaced_pod, core.list_pod_for_all_namespaces),

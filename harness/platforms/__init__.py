@@ -33,6 +33,16 @@ class Endpoints:
     """What the chart must be told about these endpoints beyond the platform's own values."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """One part of a platform that can be looked at, and whether it is well. `told` is one line for people."""
+
+    name: str
+    well: bool
+    told: str
+    url: str = ""
+
+
 class Platform(Protocol):
     """What a scenario needs of a platform."""
 

@@ -16,7 +16,7 @@ IO = {
 PURE = [
     "harness/scenario.py", "harness/faults.py", "harness/campaign/throttle.py", "harness/campaign/trial.py",
     "harness/observation", "harness/verdict", "harness/report",
-    "harness/supervisor/plan.py",
+    "harness/supervisor/plan.py", "harness/dashboard/model.py", "harness/dashboard/promises.py",
     "harness/supervisor/component.py", "harness/platforms/local/components", "harness/platforms/local/node/plan.py",
     "harness/platforms/local/rollout_metrics/families.py",
     "webapp/faults.py", "webapp/fault_schema.py", "webapp/fault_reader.py", "loadtest/traffic", "harness/load_shape.py",
