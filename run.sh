@@ -14,7 +14,7 @@ usage: ./run.sh COMMAND [OPTION]...
   canary-failure   release a v1.1 with 5 % errors and prove that the gate rolls it back
   up | status | plan | down
                    start a platform and leave it running; look at it; see what would be started; stop it
-  dashboards       print where each part of a running platform can be looked at
+  dashboards       ask each part of a running platform, and serve a live page of its release (--once: print only)
   trials           release one variant many times, side by side: how probably does the gate roll it back?
   lint             look through your own AnalysisTemplates and Rollouts for what lets a bad release through
   oc | gate        what can this gate catch at my traffic (no platform); try it on recorded or made-up series

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from harness.campaign.command import trials
+from harness.dashboard.command import dashboards
 from harness.errors import EXIT_PLATFORM, EXIT_USAGE, HarnessError
 from harness.lint.command import lint
 from harness.matrix.command import matrix
@@ -77,17 +78,6 @@ def status(platform: PlatformOptions, output: str) -> int:
 
 @cli.command()
 @platform_options
-def dashboards(platform: PlatformOptions) -> int:
-    """Print where each part of the running platform can be looked at, after asking each whether it answers."""
-    made = make(platform)
-    lines, healthy = made.dashboards()
-    for line in lines:
-        click.echo(line)
-    return 0 if healthy else EXIT_PLATFORM
-
-
-@cli.command()
-@platform_options
 def down(platform: PlatformOptions) -> int:
     """Stop the platform of this folder."""
     stopped = make(platform).down()
@@ -116,6 +106,7 @@ def setup(platform: PlatformOptions, dry_run: bool) -> int:
     return 0
 
 
+cli.add_command(dashboards)
 cli.add_command(trials)
 cli.add_command(lint)
 cli.add_command(oc)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,33 +33,47 @@ class Seen:
         return str(self.object.get("metadata", {}).get("name", ""))
 
 
-class Watcher:
-    """Follows rollouts, analysis runs, virtual services, replica sets and pods of one namespace, each in a thread of its own."""
+KINDS = ("rollouts", "analysisruns", "virtualservices", "replicasets", "pods")
 
-    def __init__(self, *, kubeconfig: Path, context: str, namespace: str) -> None:
+class Watcher:
+    """Follows some kinds of objects of one namespace (None: of all), each in a thread of its own.
+
+    Without `keep_history` only what there is now is kept, as is right for whoever looks on for hours.
+    """
+
+    def __init__(
+        self, *, kubeconfig: Path, context: str | None = None, namespace: str | None, kinds: Iterable[str] = KINDS,
+        keep_history: bool = True,
+    ) -> None:
         api = config.new_client_from_config(config_file=str(kubeconfig), context=context, persist_config=False)
         self._custom = client.CustomObjectsApi(api)
         core, apps = client.CoreV1Api(api), client.AppsV1Api(api)
-        self._namespace = namespace
+        self._namespace, self._keep_history = namespace, keep_history
         self._lock = threading.Lock()
         self._seen: list[Seen] = []
-        self._latest: dict[tuple[str, str], Seen] = {}
+        self._latest: dict[tuple[str, str, str], Seen] = {}
         self._stop = threading.Event()
         self._error: str | None = None
         self._gaps: list[float] = []
-        self._sources: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
+        sources: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
             "rollouts": self._of("argoproj.io", "v1alpha1", "rollouts"),
             "analysisruns": self._of("argoproj.io", "v1alpha1", "analysisruns"),
+            "analysistemplates": self._of("argoproj.io", "v1alpha1", "analysistemplates"),
             "virtualservices": self._of("networking.istio.io", "v1", "virtualservices"),
-            "replicasets": (apps.list_namespaced_replica_set, {"namespace": namespace}),
-            "pods": (core.list_namespaced_pod, {"namespace": namespace}),
+            "replicasets": self._core(apps.list_namespaced_replica_set, apps.list_replica_set_for_all_namespaces),
+            "pods": self._core(core.list_namespaced_pod, core.list_pod_for_all_namespaces),
         }
+        self._sources = {kind: sources[kind] for kind in kinds}
         self._synced = {kind: threading.Event() for kind in self._sources}
 
     def _of(self, group: str, version: str, plural: str) -> tuple[Callable[..., Any], dict[str, Any]]:
-        return self._custom.list_namespaced_custom_object, {
-            "group": group, "version": version, "plural": plural, "namespace": self._namespace,
-        }
+        resource = {"group": group, "version": version, "plural": plural}
+        if self._namespace is None:
+            return self._custom.list_cluster_custom_object, resource
+        return self._custom.list_namespaced_custom_object, resource | {"namespace": self._namespace}
+
+    def _core(self, here: Callable[..., Any], everywhere: Callable[..., Any]) -> tuple[Callable[..., Any], dict[str, Any]]:
+        return (everywhere, {}) if self._namespace is None else (here, {"namespace": self._namespace})
 
     def start(self, timeout: float = 15.0) -> None:
         """Begin, and return once every kind was read for the first time. Raises PlatformError when the API does not answer."""
@@ -87,12 +101,12 @@ class Watcher:
     def latest(self, kind: str) -> list[Mapping[str, Any]]:
         """The objects of this kind that exist now."""
         with self._lock:
-            return [seen.object for (its_kind, _), seen in self._latest.items() if its_kind == kind and not seen.deleted]
+            return [seen.object for (its_kind, *_), seen in self._latest.items() if its_kind == kind and not seen.deleted]
 
     def get(self, kind: str, name: str) -> Mapping[str, Any] | None:
-        """One object as it is now, or None."""
+        """One object of the one namespace as it is now, or None."""
         with self._lock:
-            seen = self._latest.get((kind, name))
+            seen = self._latest.get((kind, self._namespace or "", name))
         return None if seen is None or seen.deleted else seen.object
 
     def _follow(self, kind: str, function: Callable[..., Any], arguments: dict[str, Any]) -> None:
@@ -110,10 +124,12 @@ class Watcher:
         raw = listed if isinstance(listed, dict) else function.__self__.api_client.sanitize_for_serialization(listed)  # type: ignore[attr-defined]
         names = set()
         for each in raw["items"]:
-            names.add(each["metadata"]["name"])
+            names.add(_key(kind, each))
             self._keep(kind, each, deleted=False)
         with self._lock:
-            gone = [seen for (its, name), seen in self._latest.items() if its == kind and name not in names and not seen.deleted]
+            gone = [
+                seen for key, seen in self._latest.items() if key[0] == kind and key not in names and not seen.deleted
+            ]
         for seen in gone:
             self._keep(kind, seen.object, deleted=True)
         self._synced[kind].set()
@@ -137,11 +153,21 @@ class Watcher:
     def _keep(self, kind: str, found: Mapping[str, Any], *, deleted: bool) -> None:
         seen = Seen(at=time.time(), kind=kind, deleted=deleted, object=found)
         with self._lock:
-            before = self._latest.get((kind, seen.name))
+            key = _key(kind, found)
+            before = self._latest.get(key)
             if before and not deleted and _version(before.object) == _version(found) and not before.deleted:
                 return
-            self._seen.append(seen)
-            self._latest[kind, seen.name] = seen
+            if self._keep_history:
+                self._seen.append(seen)
+            elif deleted:
+                self._latest.pop(key, None)
+                return
+            self._latest[key] = seen
+
+
+def _key(kind: str, found: Mapping[str, Any]) -> tuple[str, str, str]:
+    metadata = found.get("metadata", {})
+    return kind, str(metadata.get("namespace", "")), str(metadata.get("name", ""))
 
 
 def _version(found: Mapping[str, Any]) -> str:

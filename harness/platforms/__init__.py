@@ -56,6 +56,16 @@ class Endpoints:
     """A host beyond loopback that the user named as the one to load; empty: loopback only."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """One part of a platform that can be looked at, and whether it is well. `told` is one line for people."""
+
+    name: str
+    well: bool
+    told: str
+    url: str = ""
+
+
 class Platform(Protocol):
     """What a scenario needs of a platform."""
 

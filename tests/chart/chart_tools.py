@@ -53,8 +53,8 @@ def check_programs() -> Path:
 
 
 def operator_definitions() -> Iterator[Object]:
-    """The CustomResourceDefinitions of PodMonitor and ServiceMonitor, read from the operator's module."""
+    """The CustomResourceDefinitions of PodMonitor, ServiceMonitor and PrometheusRule, read from the operator's module."""
     found = json.loads(_go("mod", "download", "-json", OPERATOR, module="monitoring"))
     folder = Path(found["Dir"]) / "example" / "prometheus-operator-crd"
-    for kind in ("podmonitors", "servicemonitors"):
+    for kind in ("podmonitors", "servicemonitors", "prometheusrules"):
         yield from definitions(folder, f"*_{kind}.yaml")

@@ -83,6 +83,7 @@ OPTIONS: dict[str, dict[str, dict[str, object]]] = {
         },
     },
     "dashboards": {OFF: {}, ON: {"dashboards.enabled": True, "dashboards.annotations": {"grafana_folder": "canaries"}}},
+    "rules": {OFF: {}, ON: {"rules.enabled": True, "rules.configMap": True, "rules.labels": {"release": "kube-prometheus"}}},
     "notifications": {OFF: {}, ON: {"notifications": {"on-rollout-aborted.slack": "releases"}}},
     "dry run": {OFF: {}, ON: {"analysis.dryRun": ["latency-p95"]}},
     "traffic policy": {OFF: {}, ON: {"destinationRule.trafficPolicy": {"connectionPool": {"tcp": {"maxConnections": 100}}}}},

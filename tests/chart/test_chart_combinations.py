@@ -39,6 +39,7 @@ KINDS = frozenset(
         "HorizontalPodAutoscaler",
         "PodMonitor",
         "ServiceMonitor",
+        "PrometheusRule",
         "NetworkPolicy",
         "PeerAuthentication",
         "AuthorizationPolicy",

@@ -19,7 +19,7 @@ OPEN = {
     "nodeSelector", "affinity", "podAnnotations", "podLabels", "notifications", "resources.requests", "resources.limits",
     "gateway.selector", "destinationRule.trafficPolicy", "rollout.annotations", "autoscaling.behavior",
     "analysis.envoy.matchLabels", "serviceAccount.annotations", "podMonitor.labels", "serviceMonitor.labels",
-    "callers.prometheusLabels", "dashboards.labels", "dashboards.annotations",
+    "callers.prometheusLabels", "dashboards.labels", "dashboards.annotations", "rules.labels",
 }  # fmt: skip
 
 

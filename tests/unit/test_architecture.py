@@ -16,8 +16,9 @@ IO = {
 PURE = [
     "harness/scenario.py", "harness/faults.py", "harness/campaign/throttle.py", "harness/campaign/trial.py",
     "harness/observation", "harness/verdict", "harness/report",
-    "harness/supervisor/plan.py",
+    "harness/supervisor/plan.py", "harness/dashboard/model.py", "harness/dashboard/promises.py",
     "harness/supervisor/component.py", "harness/platforms/local/components", "harness/platforms/local/node/plan.py",
+    "harness/platforms/local/rollout_metrics/families.py",
     "webapp/faults.py", "webapp/fault_schema.py", "webapp/fault_reader.py", "loadtest/traffic", "harness/load_shape.py",
     "harness/lint/check.py", "harness/lint/expr", "harness/lint/model.py", "harness/lint/promql.py",
     "harness/lint/promql_facts.py", "harness/lint/render.py", "harness/lint/rules", "harness/lint/source.py",

@@ -40,11 +40,12 @@ class Api:
 
 @pytest.fixture
 def follow(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Watcher, Api]]:
-    def run(*scripts: list[dict[str, Any] | Exception]) -> tuple[Watcher, Api]:
+    def run(*scripts: list[dict[str, Any] | Exception], keep_history: bool = True) -> tuple[Watcher, Api]:
         watcher = Watcher.__new__(Watcher)
         vars(watcher).update(
             _lock=threading.Lock(), _seen=[], _latest={}, _stop=threading.Event(), _error=None, _gaps=[],
             _synced={"pods": threading.Event()},
+            _keep_history=keep_history,
         )  # fmt: skip
         api = Api(watcher, list(scripts))
         monkeypatch.setattr(module, "RETRY_SECONDS", 0.0)
@@ -66,3 +67,18 @@ def test_a_watch_that_breaks_off_is_a_gap(follow: Callable[..., tuple[Watcher, A
     watcher, api = follow([made("a", "101"), ConnectionError("reset")], [])
     assert len(watcher.gaps) == 1
     assert api.asked == ["100", "100", "100"]  # listed again
+
+
+def test_namesakes_in_two_namespaces_are_two(follow: Callable[..., tuple[Watcher, Api]]) -> None:
+    one, other = made("a", "101"), made("a", "102")
+    one["raw_object"]["metadata"]["namespace"], other["raw_object"]["metadata"]["namespace"] = "n", "m"
+    watcher, _ = follow([one, other], [])
+    assert len(watcher.latest("pods")) == 2
+
+
+def test_without_history_only_what_is_there_is_kept(follow: Callable[..., tuple[Watcher, Api]]) -> None:
+    script = [made("a", "101"), made("b", "102"), made("a", "103", "MODIFIED"), made("b", "104", "DELETED")]
+    watcher, _ = follow(script, [], keep_history=False)
+    assert watcher.history("pods") == []
+    assert [found["metadata"]["resourceVersion"] for found in watcher.latest("pods")] == ["103"]
+    assert len(watcher._latest) == 1

@@ -30,6 +30,7 @@ class Ports:
     istiod_http: int
     envoy_admin: int
     prometheus: int
+    rollout_metrics: int
     gateway: int = GATEWAY_PORT
     registry: int = REGISTRY_PORT
 

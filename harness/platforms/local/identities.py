@@ -24,6 +24,7 @@ CLIENTS = (
     Identity(name="argo-rollouts", common_name="argo-rollouts"),
     Identity(name="istiod", common_name="istiod"),
     Identity(name="prometheus", common_name="prometheus"),
+    Identity(name="rollout-metrics", common_name="gateproof-rollout-metrics"),
     Identity(name="node-agent", common_name="gateproof-node-agent"),
 )
 APISERVER = Identity(
@@ -67,6 +68,7 @@ def manifests() -> str:
     ]
     objects += [
         _role("gateproof-prometheus", [_rule("", ["pods", "nodes", "services", "endpoints", "namespaces"], "get list watch")]),
+        _role("gateproof-rollout-metrics", [_rule("argoproj.io", ["rollouts", "analysisruns"], "get list watch")]),
         _role("gateproof-node-agent", [
             _rule("", ["nodes", "nodes/status"], "get list watch create update patch"),
             _rule("", ["pods"], "get list watch delete"),
@@ -88,6 +90,7 @@ def manifests() -> str:
         _bind("istiod-gateway-controller", "istiod-gateway-controller-istio-system", "istiod"),
         _bind("istiod-own-namespace", "istiod-own-namespace", "istiod", namespace=MESH_NAMESPACE),
         _bind("gateproof-prometheus", "gateproof-prometheus", "prometheus"),
+        _bind("gateproof-rollout-metrics", "gateproof-rollout-metrics", "gateproof-rollout-metrics"),
         _bind("gateproof-node-agent", "gateproof-node-agent", "gateproof-node-agent"),
     ]
     return yaml.safe_dump_all(objects, sort_keys=False)

@@ -14,13 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-import requests
 
 import harness
 from harness.errors import EXIT_USAGE, HarnessError, Inconclusive, PlatformError, UsageError
-from harness.loopback import local_session
-from harness.platforms import Endpoints, Say
-from harness.platforms.local import binaries, state
+from harness.platforms import Endpoints, Part, Say
+from harness.platforms.local import binaries, look, state
 from harness.platforms.local.components import components
 from harness.platforms.local.config import APP_NAMESPACE, CLUSTER, GATEWAY_PORT, LOOPBACK, REGISTRY_PORT
 from harness.platforms.local.lane import lane
@@ -285,28 +283,20 @@ class LocalPlatform:
         return "\n".join(rows)
 
     def _urls(self, now: state.State) -> dict[str, str]:
-        if not now.ports:
-            return {}
-        return {
-            "gateway (webapp.local)": f"http://{LOOPBACK}:{now.ports['gateway']}",
-            "registry": f"http://localhost:{now.ports['registry']}/v2/",
-            "Prometheus API": f"http://{LOOPBACK}:{now.ports['prometheus']}/api/v1/query?query=up",
-            "Envoy statistics": f"http://{LOOPBACK}:{now.ports['envoy_admin']}/stats/prometheus",
-            "kubectl": f"{self.tools()['kubectl']} --kubeconfig {self.paths.kubeconfig}",
-        }
+        return look.urls(now, self.tools()["kubectl"], self.paths)
+
+    def parts(self) -> list[Part]:
+        """Each part, and whether it is well. Raises PlatformError when the platform is not up."""
+        now = self._running()
+        return [*look.components(now), *look.asked(self._urls(now)), look.targets(self.endpoints().prometheus_url)]
+
+    def logs(self) -> Mapping[str, Path]:
+        """Every log of this run by a name of its own."""
+        return look.logs(self.paths)
 
     def dashboards(self) -> tuple[list[str], bool]:
         """A line for each thing that can be looked at, and whether all of them answer."""
-        lines, healthy = [], self.healthy()
-        for name, url in self._urls(self._running()).items():
-            if not url.startswith("http"):
-                lines.append(f"{name:<24} {url}")
-                continue
-            try:
-                answer = str(local_session().get(url, headers={"Host": "webapp.local"}, timeout=3).status_code)
-            except requests.RequestException:
-                # The gateway listens only once a Gateway asks for it.
-                answer = "no release is installed" if "gateway" in name else "no answer"
-                healthy = healthy and "gateway" in name
-            lines.append(f"{name:<24} {url}  {answer}")
-        return lines, healthy
+        found = self._urls(self._running())
+        answers = {part.name: part for part in look.asked(found)}
+        lines = [f"{name:<24} {url}" + (f"  {answers[name].told}" if name in answers else "") for name, url in found.items()]
+        return lines, self.healthy() and all(part.well for part in answers.values())

@@ -71,5 +71,5 @@ def test_no_component_shares_another_ones_identity() -> None:
         for argument in component.argv
         if argument.startswith("--kubeconfig=")
     ]
-    assert len(used) == len(set(used)) == 4
+    assert len(used) == len(set(used)) == 5
     assert "/run/kubeconfig" not in used

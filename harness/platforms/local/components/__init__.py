@@ -14,6 +14,7 @@ from harness.platforms.local.components import (
     node_agent,
     prometheus,
     registry,
+    rollout_metrics,
     rollouts,
 )
 from harness.platforms.local.config import LocalConfig
@@ -21,6 +22,7 @@ from harness.supervisor.component import Component
 
 _MODULES = (
     etcd, apiserver, bootstrap, controller_manager, rollouts, istiod, gateway, registry, prometheus, node_agent,
+    rollout_metrics,
 )
 
 

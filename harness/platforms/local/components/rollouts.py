@@ -8,7 +8,8 @@ from harness.supervisor.component import Component, LogProbe
 NO_PORT = -1
 """The controller's health and metrics servers always listen on every interface; their flags take a port but no address. A port
 that cannot exist makes each of them log one error and stay down, while the controller itself runs on (controller/controller.go,
-Run): so nothing of the platform listens beyond loopback, at the price of the controller's own metrics."""
+Run): so nothing of the platform listens beyond loopback, at the price of the controller's own metrics (rollout_metrics.py
+stands in for those that describe Rollouts and AnalysisRuns)."""
 
 
 def components(config: LocalConfig) -> tuple[Component, ...]:

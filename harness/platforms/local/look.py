@@ -1,0 +1,89 @@
+"""What there is to look at on a local platform: addresses, the health of each part, logs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import requests
+
+from harness.loopback import local_session
+from harness.platforms import Part
+from harness.platforms.local.config import LOOPBACK
+from harness.platforms.local.paths import RunPaths
+from harness.platforms.local.state import State
+
+ASK_SECONDS = 3.0
+GATEWAY = "gateway (webapp.local)"
+WELL = frozenset({"ready", "done"})
+
+
+def urls(now: State, kubectl: Path, paths: RunPaths) -> dict[str, str]:
+    """Where each thing can be reached, by what it is."""
+    if not now.ports:
+        return {}
+    return {
+        GATEWAY: f"http://{LOOPBACK}:{now.ports['gateway']}",
+        "registry": f"http://localhost:{now.ports['registry']}/v2/",
+        "Prometheus API": f"http://{LOOPBACK}:{now.ports['prometheus']}/api/v1/query?query=up",
+        "Envoy statistics": f"http://{LOOPBACK}:{now.ports['envoy_admin']}/stats/prometheus",
+        "rollout metrics": f"http://{LOOPBACK}:{now.ports['rollout_metrics']}/metrics",
+        "kubectl": f"{kubectl} --kubeconfig {paths.kubeconfig}",
+    }
+
+
+def asked(found: Mapping[str, str]) -> list[Part]:
+    """What each address answers."""
+    parts = []
+    for name, url in found.items():
+        if not url.startswith("http"):
+            continue
+        try:
+            answer = local_session().get(url, headers={"Host": "webapp.local"}, timeout=ASK_SECONDS)
+            # The gateway's answer is a release's: whatever it is, the gateway is there.
+            well, told = answer.ok or name == GATEWAY, str(answer.status_code)
+        except requests.RequestException:
+            # The gateway listens only once a Gateway asks for it.
+            well, told = name == GATEWAY, "no release is installed" if name == GATEWAY else "no answer"
+        parts.append(Part(name=name, well=well, told=told, url=url))
+    return parts
+
+
+def components(now: State) -> list[Part]:
+    """Each program that runs; of tasks only those that are not done."""
+    parts = []
+    for each in now.components:
+        name, state = str(each["name"]), str(each["state"])
+        if state == "done":
+            continue
+        memory = f", {each['rss'] / 2**20:.0f} MiB" if each["rss"] else ""
+        told = now.died.get(name) or f"{state}, pid {each['pid']}{memory}"
+        parts.append(Part(name=name, well=state in WELL and name not in now.died, told=told))
+    return parts
+
+
+def targets(prometheus: str) -> Part:
+    """Whether Prometheus reaches everything that it scrapes."""
+    name = "what Prometheus scrapes"
+    try:
+        answer = local_session().get(f"{prometheus}/api/v1/query", params={"query": "up"}, timeout=ASK_SECONDS)
+        found = answer.json()["data"]["result"]
+    except (requests.RequestException, ValueError, KeyError, TypeError):
+        return Part(name=name, well=False, told="Prometheus does not answer")
+    down = [each["metric"] for each in found if float(each["value"][1]) == 0]
+    if down:
+        names = ", ".join(sorted({str(each.get("pod") or each.get("job")) for each in down}))
+        # A pod that is going stops answering before it is gone: a pod that is missing is no fault of the platform's.
+        return Part(name=name, well=all("pod" in each for each in down), told=f"no answer from {names}")
+    return Part(name=name, well=True, told=f"{len(found)} targets, all answer")
+
+
+def logs(paths: RunPaths) -> dict[str, Path]:
+    """Every log of this run: the owner's, each component's, each container's of a pod."""
+    found = {"platform": paths.root / "owner.log"}
+    found |= {path.stem: path for path in sorted(paths.logs.glob("*.log"))}
+    for path in sorted((paths.data / "node" / "pods").glob("*/*/*.log")):
+        pod, container = path.parent.parent.name.split("_"), path.parent.name
+        name = "/".join(["pod", *pod[:2]] if len(pod) == 3 else ["pod", *pod])
+        found[f"{name}/{container}/{path.stem}"] = path
+    return {name: path for name, path in found.items() if path.is_file()}
