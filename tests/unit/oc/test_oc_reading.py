@@ -119,7 +119,8 @@ GOOD = metric(*SUCCESS_RATE)
     ("change", "match"),
     [
         ({"provider": {"web": {"url": "http://x"}}}, "metric success-rate: its provider is web"),
-        ({"failureLimit": 2}, "metric success-rate: it has failureLimit 2"),
+        ({"failureLimit": 2}, "metric success-rate: the controller refuses it: count 1 is less than the limits need"),
+        ({"failureLimit": -1}, "metric success-rate: the controller refuses it: failureLimit and consecutiveSuccessLimit"),
         ({"successCondition": "result[0] >="}, "metric success-rate: its successCondition is no expression"),
         ({"successCondition": "split(result[0])"}, "metric success-rate: its condition uses something"),
         ({"successCondition": "nothing > 1"}, "metric success-rate: its condition is an error at every value"),
