@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from harness.oc.exact import Plan, characteristic, prepare
-from harness.oc.gate import Cause, Gate, GateMetric, most_bad
+from harness.oc.gate import LATEST, Cause, Gate, GateMetric, most_bad
 from harness.oc.query import Unreadable
 from harness.oc.result import Characteristic
 
@@ -109,7 +109,10 @@ def window_for(gate: Gate, wanted: Wanted, *, rps: float, kind: str, other: floa
     def at(seconds: float) -> Plan:
         return prepare(gate.with_window(seconds), rps=rps, kind=kind)
 
-    return _least(at, wanted, _refusal(gate, wanted), low=1.0, high=WINDOW_AT_MOST, unit="s of window", other=other)
+    refusal = _refusal(gate, wanted)
+    if any(metric.query.latest for metric in gate.metrics):
+        refusal = f"{LATEST}, whatever its range is: use rate()"
+    return _least(at, wanted, refusal, low=1.0, high=WINDOW_AT_MOST, unit="s of window", other=other)
 
 
 def rps_for(gate: Gate, wanted: Wanted, *, kind: str, other: float = 0.0) -> Solution:

@@ -98,6 +98,9 @@ class _Nothing:
     def increase(self, what: object, *, extrapolated: bool) -> Value:  # noqa: ARG002 -- nothing to choose from
         return Value(np.zeros(1), np.zeros(1, dtype=bool))
 
+    def latest(self, what: object, *, reach: float) -> Value:  # noqa: ARG002
+        return self.increase(what, extrapolated=True)
+
 
 _Chances = list[tuple[tuple[int, ...], Floats]]
 

@@ -16,6 +16,7 @@ from harness.oc.query import Booleans, Count, Floats, Query, Unreadable, Value
 Integers = NDArray[np.int64]
 MOMENTS_AT_MOST = 1000
 """Measurements of one metric in one analysis."""
+LATEST = "its irate() sees the last two scrapes"
 PASSES, INCONCLUSIVE, FAILS, ERROR = range(4)
 """What one metric's measurement can be, as a number in arrays."""
 _NEVER = "its condition passes again at more {}: a gate that is not one limit cannot be computed here"
@@ -124,6 +125,10 @@ class _Exact:
         values = {Count.ALL: self.requests, Count.ERRORS: self.bad}.get(what, self.requests - self.bad)
         return Value(values.astype(np.float64), np.full(values.shape, self.there))
 
+    def latest(self, what: Count, *, reach: float) -> Value:  # noqa: ARG002 -- the window is what lies between the last two scrapes
+        found = self.increase(what, extrapolated=True)
+        return Value(found.values / self.window, found.present)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Measurement:
@@ -223,7 +228,17 @@ class Gate:
         return found[0] if found or self.background is None else self.background.metrics[0].window
 
     def with_window(self, seconds: float) -> Gate:
-        """The same gate with every window so long, and every measurement as many windows after the analysis began as before."""
+        """The same gate with every window so long, and every measurement as many windows after the analysis began as before.
+
+        Raises:
+            Unreadable: a metric looks at the last two scrapes, whatever its range is.
+
+        """
+        for metric in self.metrics:
+            if metric.query.latest:
+                if seconds == self.window:
+                    return self
+                raise Unreadable(f"metric {metric.name}: {LATEST}, whatever its range is: it has no other window")
 
         def changed(each: Measurement) -> Measurement:
             return replace(each, at=each.at * seconds / each.window, window=seconds)

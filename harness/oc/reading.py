@@ -13,7 +13,7 @@ from harness.lint.source import Document
 from harness.lint.subject import ERROR, Metric, Template, mapping, sequence, whole
 from harness.lint.usage import BACKGROUND, STEP, Rollout, Use, World, pause_seconds
 from harness.oc.acceptance import acceptances
-from harness.oc.gate import Background, Gate, GateMetric, Measurement, Repeated, Step
+from harness.oc.gate import LATEST, Background, Gate, GateMetric, Measurement, Repeated, Step
 from harness.oc.query import Unreadable, compile_query
 from harness.oc.schedule import RETRY_SECONDS, Schedule, schedule, step_moments
 
@@ -22,12 +22,12 @@ _OVERLAP = "measurements overlap: the exact figures take them for independent, t
 
 def read_gate(
     documents: Iterable[Document], *, weights: Sequence[float] = (), without: frozenset[str] = frozenset(),
-    rollout: str | None = None,
+    rollout: str | None = None, scrape_interval: float = 15.0,
 ) -> Gate:  # fmt: skip
     """The gate in these objects.
 
     `weights` are the steps of a template that comes without a Rollout; `without` names metrics to leave out; `rollout` chooses
-    among several.
+    among several; `scrape_interval` in seconds is what an `irate()` sees.
 
     Raises:
         Unreadable: there is no gate, more than one, or one whose chances cannot be computed; the line says which part.
@@ -39,18 +39,17 @@ def read_gate(
     if unknown := without - {metric.name for each in world.templates for metric in each.metrics}:
         raise Unreadable(f"there is no metric {', '.join(sorted(unknown))} to leave out")
     if weights:
-        return _bare_gate(world, weights, without)
+        return _bare_gate(world, weights, _Reader(world, without, scrape_interval))
     found = [each for each in world.rollouts if rollout in (None, each.name) and each.canary is not None]
     if not found:
         named = f"no Rollout {rollout} with a canary strategy" if rollout else "no Rollout with a canary strategy"
         raise Unreadable(f"there is {named} in the input: add it, or give the steps' weights with --weights 10,30,60")
     if len(found) > 1:
         raise Unreadable(f"there is more than one Rollout ({', '.join(each.name for each in found)}): choose one with --rollout")
-    return _Reader(world, without).gate(found[0])
+    return _Reader(world, without, scrape_interval).gate(found[0])
 
 
-def _bare_gate(world: World, weights: Sequence[float], without: frozenset[str]) -> Gate:
-    reader = _Reader(world, without)
+def _bare_gate(world: World, weights: Sequence[float], reader: _Reader) -> Gate:
     steps: list[Step] = []
     for weight in weights:
         measured = reader.repeated(world.templates, {}, [], seen=_seen(steps))
@@ -64,9 +63,10 @@ def _seen(steps: Sequence[Step]) -> bool:
 
 
 class _Reader:
-    def __init__(self, world: World, without: frozenset[str]) -> None:
+    def __init__(self, world: World, without: frozenset[str], scrape_interval: float) -> None:
         self._world = world
         self._without = without
+        self._scrape_interval = scrape_interval
         self.notes: list[str] = []
 
     def gate(self, rollout: Rollout) -> Gate:
@@ -211,7 +211,12 @@ class _Reader:
         if tolerated is not None:
             self._note(f"metric {metric.name} is inconclusive at some values, which pauses a release: counted as not promoted")
         text = " / ".join(str(metric.spec[w]) for w in ("successCondition", "failureCondition") if metric.spec.get(w))
-        compiled = compile_query(query, limits=metric.limits)
+        compiled = compile_query(query, limits=metric.limits, scrape_interval=self._scrape_interval)
+        if compiled.latest:
+            self._note(
+                f"metric {metric.name}: {LATEST}: computed for a window of the {self._scrape_interval:g} s between them "
+                "(--scrape-interval), wherever they lie; --simulate plays them"
+            )
         retries = planned.retries if metric.outcome() == ERROR else None
         return GateMetric(
             name=metric.name, condition=text, query=compiled, acceptance=passing, tolerated=tolerated, limits=planned.limits,

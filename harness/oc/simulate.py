@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -32,7 +33,7 @@ from scipy import stats
 
 from harness.oc.decide import Decided, measure, undecided
 from harness.oc.gate import Cause, Gate, GateMetric, Step
-from harness.oc.increase import counted, increase, total
+from harness.oc.increase import counted, increase, latest, total
 from harness.oc.query import Count, Floats, Value
 
 CELLS = 1_500_000
@@ -177,14 +178,19 @@ class _Sampled:
 
     def increase(self, what: Count, *, extrapolated: bool) -> Value:
         """The sum over pods and statuses; each series is extrapolated by itself."""
-        found = []
+        return self._total(what, increase if extrapolated else counted, self.window)
+
+    def latest(self, what: Count, *, reach: float) -> Value:
+        """The sum over pods and statuses of what each series grew by a second between its last two samples."""
+        return self._total(what, latest, reach)
+
+    def _total(self, what: Count, grown: Callable[..., Value], reach: float) -> Value:
+        found: list[Value] = []
         for pod in self.pods:
             good, errors = pod.good_fast + pod.good_slow, pod.error_fast + pod.error_slow
             fast = (pod.good_fast, pod.error_fast)
             by_count = {Count.ALL: (good, errors), Count.GOOD: (good,), Count.ERRORS: (errors,), Count.FAST: fast}
-            grown = increase if extrapolated else counted
-            start = self.end - self.window
-            found += [grown(pod.times, each, pod.there, start=start, end=self.end) for each in by_count[what]]
+            found += [grown(pod.times, each, pod.there, start=self.end - reach, end=self.end) for each in by_count[what]]
         return total(Value(np.stack([each.values for each in found], -1), np.stack([each.present for each in found], -1)))
 
 
