@@ -49,7 +49,6 @@ def most(query: str, condition: str, requests: float = 1000) -> float:
     ('sum(rate(grpc_handled{grpc_code=~"OK|NotFound"}[1m])) / sum(rate(grpc_handled[1m]))', "result[0] >= 0.9795", 20),
     ('sum(increase(a{code=~"5.."}[1m])) > 10', "len(result) == 0", 10),
     ('sum(increase(a{code=~"5.."}[1m])) > bool 10', "result[0] == 0", 10),
-    ('(sum(rate(a{code=~"5.."}[1m])) / sum(rate(a[1m]))) and (sum(increase(a[1m])) > 9)', "!(result[0] > 0.0295)", 29),
     ('histogram_quantile(0.95, sum(irate(istio_request_duration_milliseconds_bucket[2m])) by (le))', "result[0] <= 500", 50),
     ('sum(rate(a{code=~"4.."}[1m])) / sum(rate(a[1m])) * 100', "result[0] < 50", 499),
 ])  # fmt: skip
@@ -59,6 +58,13 @@ def test_shapes_that_are_understood(query: str, condition: str, wanted: float | 
             most(query, condition)
         return
     assert most(query, condition) == wanted
+
+
+@pytest.mark.parametrize(("sign", "few", "many"), [("and", 5, 29), ("unless", 0, 1000)])
+def test_a_second_vector_says_whether_there_is_a_first(sign: str, few: float, many: float) -> None:
+    query = f'(sum(rate(a{{code=~"5.."}}[1m])) / sum(rate(a[1m]))) {sign} (sum(increase(a[1m])) > 9)'
+    condition = "len(result) == 0 || result[0] < 0.0295"
+    assert (most(query, condition, 5), most(query, condition, 1000)) == (few, many)
 
 
 @pytest.mark.parametrize(("query", "match"), [
@@ -102,6 +108,7 @@ def test_what_never_ends_as_a_step_is_refused() -> None:
     for change, match in (
         ({"count": None}, "as a step never passes"), ({"count": 2, "failureLimit": 3}, "the controller refuses it: count 2"),
         ({"count": None, "failureLimit": -1, "consecutiveSuccessLimit": 2}, "has no bound"), ({"count": 2000}, "count of 2000"),
+        ({"count": None, "interval": "0s", "consecutiveSuccessLimit": 2}, "its interval is no time above 0"),
         ({"interval": "{{args.nothing}}"}, "its interval is the argument nothing, which has no value"),
     ):
         with pytest.raises(Unreadable, match=f"metric m: .*{match}"):
