@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-from harness.oc.exact import Characteristic, Plan, characteristic, prepare
-from harness.oc.gate import Cause, Gate, most_bad
+from harness.oc.exact import Plan, characteristic, prepare
+from harness.oc.gate import LATEST, Cause, Gate, GateMetric, most_bad
 from harness.oc.query import Unreadable
+from harness.oc.result import Characteristic
 
 WINDOW_AT_MOST = 86_400.0
 RPS_AT_MOST = 5_000.0
@@ -48,16 +50,37 @@ def of(plan: Plan, rates: Iterable[float], *, axis: str, other: float = 0.0) -> 
 
 
 def threshold(gate: Gate, axis: str) -> float | None:
-    """The share of bad requests at which the gate's first window would turn with endless traffic; None when it looks at none."""
+    """The share of bad requests at which one of the gate's windows would turn with endless traffic; None when it looks at none.
+
+    A metric that bears as many failures as it is measured times turns nothing.
+    """
     cause = Cause.ERRORS if axis == ERRORS else Cause.LATENCY
     found = []
-    for step in gate.measured:
-        for each in step.measurements:
-            metrics = tuple(metric for metric in each.metrics if metric.cause is cause)
-            if metrics:
-                found.append(float(most_bad(metrics, np.array([_MANY]), window=each.window)[0]) / _MANY)
+    for metrics, window in _windows(gate):
+        looking = tuple(metric for metric in metrics if metric.cause is cause)
+        if looking:
+            found.append(float(most_bad(looking, np.array([_MANY]), window=window)[0]) / _MANY)
     # The last count that passes is up to one below the limit.
     return round(min(found) + 0.5 / _MANY, 5) if found else None
+
+
+def _windows(gate: Gate) -> Iterator[tuple[tuple[GateMetric, ...], float]]:
+    """(metrics that can end a release, their window), of each step's measurements and of the background."""
+    for step in gate.steps:
+        taken = Counter(metric.name for each in step.measurements for metric in each.metrics)
+        for each in step.measurements:
+            yield tuple(metric for metric in each.metrics if _can_lose(metric, taken[metric.name])), each.window
+    if gate.background is not None:
+        until = gate.beginnings[-1] - gate.beginnings[gate.background.step] - gate.background.after
+        for one in gate.background.metrics:
+            if _can_lose(one.metric, len(one.moments(until))):
+                yield (one.metric,), one.window
+
+
+def _can_lose(metric: GateMetric, times: int) -> bool:
+    limits = metric.limits
+    gap = metric.tolerated is not None and times > limits.inconclusive
+    return bool(limits.successes) or times > limits.failures >= 0 or gap
 
 
 def smallest_caught(plan: Plan, power: float, *, axis: str, other: float = 0.0) -> float | None:
@@ -86,7 +109,10 @@ def window_for(gate: Gate, wanted: Wanted, *, rps: float, kind: str, other: floa
     def at(seconds: float) -> Plan:
         return prepare(gate.with_window(seconds), rps=rps, kind=kind)
 
-    return _least(at, wanted, _refusal(gate, wanted), low=1.0, high=WINDOW_AT_MOST, unit="s of window", other=other)
+    refusal = _refusal(gate, wanted)
+    if any(metric.query.latest for metric in gate.metrics):
+        refusal = f"{LATEST}, whatever its range is: use rate()"
+    return _least(at, wanted, refusal, low=1.0, high=WINDOW_AT_MOST, unit="s of window", other=other)
 
 
 def rps_for(gate: Gate, wanted: Wanted, *, kind: str, other: float = 0.0) -> Solution:

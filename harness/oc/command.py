@@ -89,7 +89,8 @@ def _weights(_context: click.Context, _parameter: click.Parameter, text: str | N
 @click.option("--healthy", callback=_one_percent, default="0.5", show_default=True, metavar="PERCENT", help="… and abort this …")
 @click.option("--max-false", type=float, default=0.05, show_default=True, callback=_chance, help="… with this one at most.")
 @click.option("--simulate", type=click.IntRange(0, 1_000_000), default=0, metavar="N", help="Simulate N releases per row.")
-@click.option("--scrape-interval", type=float, default=15.0, show_default=True, callback=_positive, metavar="SECONDS")
+@click.option("--scrape-interval", type=float, default=15.0, show_default=True, callback=_positive, metavar="SECONDS",
+              help="Of the simulation, and what an irate() sees.")
 @click.option("--seed", type=click.IntRange(0, 2**53), default=0, show_default=True, help="Of the simulation.")
 @click.option("--points", type=click.Path(path_type=Path), metavar="FILE", help="Measured trials, JSON or CSV.")
 @click.option("--plot", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Draw it, as .svg or .png.")
@@ -112,7 +113,8 @@ def oc(*, files: tuple[str, ...], chart: Path | None, values: tuple[Path, ...], 
     if asked.plot is not None and asked.plot.suffix not in (".svg", ".png"):
         raise UsageError(f"--plot {asked.plot}: name a file that ends in .svg or .png")
     try:
-        gate = read_gate(_documents(files, chart, values, settings), weights=weights, without=frozenset(without), rollout=rollout)
+        gate = read_gate(_documents(files, chart, values, settings), weights=weights, without=frozenset(without), rollout=rollout,
+                         scrape_interval=asked.scrape_interval)  # fmt: skip
         return _answer(gate.with_window(window) if window else gate, asked)
     except Unreadable as error:
         raise UsageError(f"the gate cannot be computed: {error}") from None

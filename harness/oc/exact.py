@@ -9,7 +9,9 @@ Let a window hold n canary requests, of which x are in error and y too slow. Wha
 - the query sees the window's requests, all of them and no others, and no scrape fails: simulate.py does without this.
 - the windows of different steps hold different requests, so that they are independent (GATE.md, "The mathematics"); a window
   longer than its step, or measurements closer than their window, overlap. simulate.py does without this too.
-- one failed measurement ends the release (failureLimit 0), and the steps before have then been passed.
+- here one failed measurement ends the release (failureLimit 0); counting.py has the gates whose metrics bear more, and those with
+  an analysis in the background.
+- a window in which the canary could not have had a request holds no samples, and a measurement that fails there lacks traffic.
 
 For a given gate P(rollback) rises with p and with s. In the rate of requests and in the window's length it is not monotone:
 the most errors that pass are the whole number below limit x n, and jump where that does. Nor is P(rollback at step k) monotone in
@@ -18,15 +20,17 @@ p beyond the first step (a worse version is caught earlier), nor are the failed 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
+from harness.oc import counting
+from harness.oc.counting import Look, at_most
 from harness.oc.gate import Cause, Gate, Measurement, most_bad
 from harness.oc.query import Floats, Unreadable
-from harness.oc.traffic import requests_in, segments
+from harness.oc.result import Characteristic
+from harness.oc.traffic import is_blind, requests_in, segments
 
 REQUESTS_AT_MOST = 5e7
 """Canary requests in one window; more only costs memory, and the answer is 0 or 1 by then."""
@@ -47,34 +51,23 @@ class Window:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """A gate at one rate of requests (`rps`, all users together) and one kind of traffic."""
+    """A gate at one rate of requests (`rps`, all users together) and one kind of traffic.
+
+    `windows` of a plain gate, else `looks`: for each step, one for each measurement.
+    """
 
     gate: Gate
     rps: float
     kind: str
-    windows: tuple[Window, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Characteristic:
-    """What a gate does, for each of many versions (one per column of `by_step` and per entry of the rest).
-
-    `by_cause` splits `rollback` by what a measurement failed for: too little traffic, whatever else; then errors; then latency.
-    `seconds` is the expected time from the first weight to the decision, without the time that pods and controller take.
-    `failed` are the users' requests in error expected until then; what users get after a promotion is not in it.
-    """
-
-    rollback: Floats
-    by_step: Floats
-    by_cause: Mapping[Cause, Floats]
-    seconds: Floats
-    failed: Floats
+    windows: tuple[Window, ...] = ()
+    looks: tuple[tuple[Look, ...], ...] = ()
 
     @property
-    def caught(self) -> Floats:
-        """P(rolled back for what the version does): without those for lack of traffic, which are right by accident only."""
-        found: Floats = self.by_cause[Cause.ERRORS] + self.by_cause[Cause.LATENCY]
-        return found
+    def means(self) -> list[float]:
+        """How many canary requests each window holds on average."""
+        looks = itertools.chain.from_iterable(self.looks)
+        found = [(each.numbers, each.probabilities) for each in self.windows] + [(e.numbers, e.probabilities) for e in looks]
+        return [float(numbers @ probabilities) for numbers, probabilities in found]
 
 
 def prepare(gate: Gate, *, rps: float, kind: str = "split") -> Plan:
@@ -84,21 +77,25 @@ def prepare(gate: Gate, *, rps: float, kind: str = "split") -> Plan:
         Unreadable: a metric's condition is not one limit, or the numbers are beyond what is computed.
 
     """
-    windows = []
-    for index, step in enumerate(gate.steps):
-        for measurement in step.measurements:
-            if rps * measurement.window * step.weight / 100 > REQUESTS_AT_MOST:
+    beside = gate.background.metrics if gate.background else ()
+    for step in gate.steps:
+        for window in (*(each.window for each in step.measurements), *(each.window for each in beside)):
+            if rps * window * step.weight / 100 > REQUESTS_AT_MOST:
                 raise Unreadable(f"more than {REQUESTS_AT_MOST:g} canary requests in one window are not computed")
-            windows.append(_window(gate, index, measurement, rps, kind))
+    if not gate.plain:
+        return Plan(gate=gate, rps=rps, kind=kind, looks=counting.looks(gate, rps, kind))
+    windows = [_window(gate, index, each, rps, kind) for index, step in enumerate(gate.steps) for each in step.measurements]
     return Plan(gate=gate, rps=rps, kind=kind, windows=tuple(windows))
 
 
 def _window(gate: Gate, index: int, measurement: Measurement, rps: float, kind: str) -> Window:
-    seen = requests_in(segments(gate, index, measurement.at, measurement.window), rps, kind)
+    parts = segments(gate, index, measurement.at, measurement.window)
+    seen, blind = requests_in(parts, rps, kind), is_blind(parts)
     by = {cause: tuple(each for each in measurement.metrics if each.cause is cause) for cause in Cause}
     enough = np.ones(seen.numbers.shape, dtype=bool)
-    for metric in by[Cause.TRAFFIC]:
-        enough &= metric.passes(seen.numbers, np.zeros_like(seen.numbers), window=measurement.window)
+    for metric in measurement.metrics if blind else by[Cause.TRAFFIC]:
+        enough &= metric.passes(seen.numbers, np.zeros_like(seen.numbers), window=measurement.window, blind=blind)
+    by = dict.fromkeys(Cause, ()) if blind else by
     errors, slow = (most_bad(by[cause], seen.numbers, window=measurement.window) for cause in (Cause.ERRORS, Cause.LATENCY))
     return Window(
         step=index, numbers=seen.numbers, probabilities=seen.probabilities, enough=enough.astype(np.float64),
@@ -109,6 +106,8 @@ def _window(gate: Gate, index: int, measurement: Measurement, rps: float, kind: 
 def characteristic(plan: Plan, error_rates: Floats, slow_shares: Floats | float = 0.0) -> Characteristic:
     """P(rollback) and the rest for each error rate, and share of requests over the latency limit (both from 0 to 1)."""
     p, s = (np.asarray(each, dtype=np.float64) for each in np.broadcast_arrays(np.atleast_1d(error_rates), slow_shares))
+    if not plan.gate.plain:
+        return counting.characteristic(plan.gate, plan.rps, plan.looks, p, s)
     reached = np.ones(p.shape)
     steps = plan.gate.steps
     by_step, by_cause = np.zeros((len(steps), *p.shape)), {cause: np.zeros(p.shape) for cause in Cause}
@@ -136,19 +135,10 @@ def characteristic(plan: Plan, error_rates: Floats, slow_shares: Floats | float 
 def _failing(window: Window, p: Floats, s: Floats) -> dict[Cause, Floats]:
     """P(a measurement fails for each cause), summed over n."""
     n, weights = window.numbers, window.probabilities * window.enough
-    good = _at_most(window.most_errors, n, p)
-    fast = _at_most(window.most_slow, n, s)
+    good = at_most(window.most_errors, n, p)
+    fast = at_most(window.most_slow, n, s)
     return {
         Cause.TRAFFIC: np.full(p.shape, float(window.probabilities @ (1 - window.enough))),
         Cause.ERRORS: (1 - good) @ weights,
         Cause.LATENCY: (good * (1 - fast)) @ weights,
     }
-
-
-def _at_most(most: Floats, n: Floats, rates: Floats) -> Floats:
-    """P(Binomial(n, rate) <= most), one row per rate. Where all or nothing passes it is 1 or 0, and not computed."""
-    found = np.broadcast_to(np.where(most < 0, 0.0, 1.0), (len(rates), len(n))).copy()
-    open_ = (most >= 0) & (most < n)
-    if open_.any():
-        found[:, open_] = stats.binom.cdf(most[open_], n[open_], rates[:, None])
-    return found

@@ -60,6 +60,22 @@ def _resets(values: Floats, seen: Booleans) -> Floats:
     return total
 
 
+def latest(times: Floats, values: Floats, there: Booleans, *, start: Floats, end: Floats) -> Value:
+    """`irate()` over (start, end]: the growth a second between the last two samples; after a drop, of what was counted since."""
+    times, values, there = np.broadcast_arrays(times, values, there)
+    seen = there & (times > start[..., None]) & (times <= end[..., None])
+    enough = seen.sum(axis=-1) >= 2
+    last = seen.shape[-1] - 1 - np.argmax(seen[..., ::-1], axis=-1)
+    rest = seen & (np.arange(seen.shape[-1]) < last[..., None])
+    before = seen.shape[-1] - 1 - np.argmax(rest[..., ::-1], axis=-1)
+    t_last, v_last, t_before, v_before = (
+        np.take_along_axis(of, index[..., None], axis=-1)[..., 0]
+        for of, index in ((times, last), (values, last), (times, before), (values, before))
+    )
+    grown = np.where(v_last < v_before, v_last, v_last - v_before)
+    return Value(np.where(enough, grown / np.where(enough, t_last - t_before, 1.0), 0.0), enough)
+
+
 def counted(times: Floats, values: Floats, there: Booleans, *, start: Floats, end: Floats) -> Value:
     """The last sample in (start, end], less the one in force at `start` if there was one that was not higher."""
     times, values, there = np.broadcast_arrays(times, values, there)

@@ -5,33 +5,19 @@ What makes a share or a number of requests is understood. Everything else is ref
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import Enum
 from typing import Any, Protocol
 
 import numpy as np
 import promql_parser as pp
 from numpy.typing import NDArray
 
-from harness.lint.promql import Expr, bare, function, matchers, name, number, operator, selectors, walk
+from harness.lint.promql import Expr, bare, function, number, operator
+from harness.oc.series import Count, Counter, Unreadable, classify, counter, one_population
 
 Floats = NDArray[np.float64]
 Booleans = NDArray[np.bool_]
-
-
-class Unreadable(ValueError):
-    """Something of a gate whose chances cannot be computed. One line."""
-
-
-class Count(Enum):
-    """Which requests a series counts."""
-
-    ALL = "all"
-    ERRORS = "errors"
-    GOOD = "good"
-    FAST = "fast"
 
 
 @dataclass(frozen=True)
@@ -52,32 +38,44 @@ class Counted(Protocol):
     def increase(self, what: Count, *, extrapolated: bool) -> Value:
         """By how much the counters grew: as `increase()` reports it, or as the difference of two samples."""
 
+    def latest(self, what: Count, *, reach: float) -> Value:
+        """By how much they grew a second between the last two samples, as `irate()` over `reach` seconds reports it."""
+
 
 _Node = Callable[[Counted], Value]
 
 
 @dataclass(kw_only=True)
 class Query:
-    """A compiled query. `window` is its range in seconds; `bound` the latency limit in the unit of its histogram."""
+    """A compiled query. `window` is its range in seconds; `bound` the latency limit in the unit of its histogram.
+
+    `latest`: it sees no more than the last two samples (`irate`), and `window` is the time between two scrapes.
+    """
 
     evaluate: _Node
     counts: frozenset[Count]
     window: float
     extrapolated: bool
     bound: float | None = None
+    latest: bool = False
 
 
-def compile_query(node: Expr, *, limits: list[float]) -> Query:
+def compile_query(node: Expr, *, limits: list[float], scrape_interval: float = 15.0) -> Query:
     """A query as a function of counts. `limits`: the numbers at which its condition changes, for a quantile's sake.
+
+    `scrape_interval` in seconds is what an `irate()` sees.
 
     Raises:
         Unreadable: it is not made of counts of requests.
 
     """
-    compiler = _Compiler(limits)
+    compiler = _Compiler(limits, scrape_interval)
     evaluate = compiler.of(node)
+    one_population(node)
     if not compiler.windows:
         raise Unreadable("its query counts no requests over a range, such as sum(increase(requests[60s]))")
+    if compiler.kinds > {"irate"}:
+        raise Unreadable("its query mixes irate(), which sees two samples, with functions that see a whole range")
     if len(compiler.windows) > 1:
         told = ", ".join(f"{each:g} s" for each in sorted(compiler.windows))
         raise Unreadable(f"its query has ranges of different length ({told})")
@@ -85,17 +83,19 @@ def compile_query(node: Expr, *, limits: list[float]) -> Query:
         raise Unreadable("its query looks at more than one latency bound")
     return Query(
         evaluate=evaluate, counts=frozenset(compiler.counts), window=compiler.windows.pop(),
-        extrapolated=compiler.extrapolated, bound=next(iter(compiler.bounds), None),
+        extrapolated=compiler.kinds != {"difference"}, latest=compiler.kinds == {"irate"},
+        bound=next(iter(compiler.bounds), None),
     )  # fmt: skip
 
 
 class _Compiler:
-    def __init__(self, limits: list[float]) -> None:
+    def __init__(self, limits: list[float], scrape_interval: float) -> None:
         self.counts: set[Count] = set()
         self.windows: set[float] = set()
         self.bounds: set[float] = set()
-        self.extrapolated = True
+        self.kinds: set[str] = set()
         self._limits = limits
+        self._scrape_interval = scrape_interval
 
     def of(self, node: Expr) -> _Node:  # noqa: PLR0911 -- one line for each kind of node
         node = bare(node)
@@ -112,16 +112,18 @@ class _Compiler:
             return self._rounded(kind, node)
         if kind == "histogram_quantile":
             return self._quantile(node)
-        if kind in ("sum", "increase", "rate"):
-            return self._count(node)
+        if kind in ("sum", "increase", "rate", "irate"):
+            return self._grown(self._count(node))
         if kind == "scalar":
             return self.of(node.args[0])
         raise Unreadable(f"its query uses {kind or operator(node) or type(node).__name__}, which is not understood here")
 
     def _binary(self, node: Expr) -> _Node:
         sign = operator(node)
-        if sign == "or":
-            return _either(self.of(node.lhs), self.of(node.rhs))
+        if sign in _SETS:
+            return _set(sign, self.of(node.lhs), self.of(node.rhs))
+        if sign in _COMPARISONS:
+            return self._compared(node, sign)
         if sign not in _ARITHMETIC:
             raise Unreadable(f"its query uses {sign!r}, which is not understood here")
         left, right, apply = self.of(node.lhs), self.of(node.rhs), _ARITHMETIC[sign]
@@ -130,6 +132,23 @@ class _Compiler:
             a, b = left(case), right(case)
             with np.errstate(divide="ignore", invalid="ignore"):
                 return Value(apply(a.values, b.values), a.present & b.present)
+
+        return evaluate
+
+    def _compared(self, node: Expr, sign: str) -> _Node:
+        """A comparison keeps the samples for which it holds; with `bool` each becomes 1 or 0. A number is never what is kept."""
+        left, right, holds = self.of(node.lhs), self.of(node.rhs), _COMPARISONS[sign]
+        turned = number(node.lhs) is not None and function(node.lhs) != "vector"
+        as_number = node.modifier is not None and node.modifier.return_bool
+
+        def evaluate(case: Counted) -> Value:
+            a, b = left(case), right(case)
+            with np.errstate(invalid="ignore"):
+                true = holds(a.values, b.values)
+            there = a.present & b.present
+            if as_number:
+                return Value(true.astype(np.float64), there)
+            return Value(b.values if turned else a.values, there & true)
 
         return evaluate
 
@@ -155,36 +174,54 @@ class _Compiler:
         if len(self._limits) != 1:
             raise Unreadable("its condition compares a quantile with more than one limit")
         wanted, limit = share, self._limits[0]
-        self._count(node.args[1], quantile=True)
+        found = self._count(node.args[1], quantile=True)
         self.counts |= {Count.ALL, Count.FAST}
         self.bounds.add(limit)
 
         def evaluate(case: Counted) -> Value:
-            all_, fast = (case.increase(each, extrapolated=self.extrapolated) for each in (Count.ALL, Count.FAST))
+            all_, fast = (_growth(case, found, each) for each in (Count.ALL, Count.FAST))
             within = fast.values >= wanted * all_.values
             values = np.where(within, limit * (1 - 1e-9), limit * (1 + 1e-9))
             return Value(np.where(all_.values > 0, values, np.nan), all_.present)
 
         return evaluate
 
-    def _count(self, node: Expr, *, quantile: bool = False) -> _Node:
-        what, window, per_second, extrapolated = _counter(node, quantile=quantile)
-        self.counts.add(what[0])
-        self.windows.add(window)
-        self.extrapolated = extrapolated
-        if what[0] is Count.FAST and what[1] is not None:
-            self.bounds.add(what[1])
+    def _count(self, node: Expr, *, quantile: bool = False) -> Counter:
+        found = counter(node, quantile=quantile)
+        self.counts.add(found.what)
+        self.kinds.add("irate" if found.kind == "irate" else "difference" if found.kind == "difference" else "range")
+        if found.kind == "irate" and found.window < 2 * self._scrape_interval:
+            raise Unreadable(
+                f"its irate() over {found.window:g} s needs two scrapes, and there is one every {self._scrape_interval:g} s "
+                "(--scrape-interval)"
+            )
+        self.windows.add(self._scrape_interval if found.kind == "irate" else found.window)
+        if found.what is Count.FAST and found.bound is not None:
+            self.bounds.add(found.bound)
+        return found
 
+    @staticmethod
+    def _grown(found: Counter) -> _Node:
         def evaluate(case: Counted) -> Value:
-            found = case.increase(what[0], extrapolated=extrapolated)
-            return Value(found.values / case.window, found.present) if per_second else found
+            grown = _growth(case, found, found.what)
+            return Value(grown.values / case.window, grown.present) if found.kind == "rate" else grown
 
         return evaluate
+
+
+def _growth(case: Counted, found: Counter, what: Count) -> Value:
+    if found.kind == "irate":
+        return case.latest(what, reach=found.window)
+    return case.increase(what, extrapolated=found.kind != "difference")
 
 
 _ARITHMETIC: dict[str, Callable[[Any, Any], Any]] = {
     "+": np.add, "-": np.subtract, "*": np.multiply, "/": np.divide,
 }  # fmt: skip
+_COMPARISONS: dict[str, Callable[[Any, Any], Any]] = {
+    ">": np.greater, ">=": np.greater_equal, "<": np.less, "<=": np.less_equal, "==": np.equal, "!=": np.not_equal,
+}  # fmt: skip
+_SETS = ("or", "and", "unless")
 
 
 def _constant(case: Counted, value: float) -> Value:
@@ -196,80 +233,14 @@ def _map(apply: Callable[[Floats], Floats], value: Value) -> Value:
     return Value(apply(value.values), value.present)
 
 
-def _either(left: _Node, right: _Node) -> _Node:
+def _set(sign: str, left: _Node, right: _Node) -> _Node:
     def evaluate(case: Counted) -> Value:
         a, b = left(case), right(case)
-        return Value(np.where(a.present, a.values, b.values), a.present | b.present)
+        if sign == "or":
+            return Value(np.where(a.present, a.values, b.values), a.present | b.present)
+        return Value(a.values, a.present & (b.present if sign == "and" else ~b.present))
 
     return evaluate
 
 
-def _counter(node: Expr, *, quantile: bool) -> tuple[tuple[Count, float | None], float, bool, bool]:
-    """(what is counted and its bound, range in seconds, whether per second, whether extrapolated) of one growing count."""
-    found = [each for each in selectors(node) if name(each) != "up"]
-    kinds = {classify(each, quantile=quantile) for each in found}
-    if len(kinds) != 1 or len({frozenset(matchers(each)) for each in found}) != 1:
-        raise Unreadable("its query adds up series of different kinds in one sum")
-    calls = [each for each in walk(node) if function(each) in ("rate", "increase", "last_over_time")]
-    plain = {function(each) for each in calls}
-    if plain == {"last_over_time"} and any(operator(each) == "-" for each in walk(node)):
-        return kinds.pop(), _offset(found), False, False
-    others = {function(each) for each in walk(node)} - {"", "sum", "rate", "increase"}
-    if len(calls) != 1 or others or any(operator(each) for each in walk(node)) or any(each.offset for each in found):
-        raise Unreadable("its query counts in a way that is not understood here: sum(increase(…[60s])) or sum(rate(…[60s])) is")
-    matrix = bare(calls[0].args[0])
-    if not isinstance(matrix, pp.MatrixSelector):
-        raise Unreadable("its query takes the rate of a subquery")
-    return kinds.pop(), matrix.range.total_seconds(), plain == {"rate"}, True
-
-
-def _offset(found: list[Expr]) -> float:
-    """The seconds between the two samples of `last - earlier`."""
-    back = {each.offset.total_seconds() for each in found if each.offset}
-    if len(back) != 1:
-        raise Unreadable("its query takes the difference of samples over several lengths of time")
-    return float(back.pop())
-
-
-def classify(selector: Expr, *, quantile: bool = False) -> tuple[Count, float | None]:
-    """What a selector counts, and the latency bound when it counts by one.
-
-    An error is known by a matcher on a label with a status (code, status, class) that tells 500 or 5xx from 200 or 2xx, or by a
-    metric whose name says error or failure; a latency bound by `le`.
-    """
-    metric, bound = name(selector), None
-    kind = Count.ERRORS if re.search(r"error|fail", metric, re.IGNORECASE) else Count.ALL
-    for label, sign, value in matchers(selector):
-        if label == "le" and not quantile:
-            bound = _bound(value)
-        elif re.search(r"code|status|class", label, re.IGNORECASE):
-            kind = _by_status(sign, value) or kind
-    if bound is not None:
-        if kind is not Count.ALL:
-            raise Unreadable("its query counts requests by status and by latency at once")
-        return (Count.FAST, bound) if bound != float("inf") else (Count.ALL, None)
-    return kind, None
-
-
-def _bound(text: str) -> float:
-    try:
-        return float(re.sub(r"\(\[\.\]0\)\?|\(\\+\.0\)\?|\[\.\]0", "", text))
-    except ValueError:
-        raise Unreadable(f"the latency bound le={text!r} in its query is no plain number") from None
-
-
-def _by_status(sign: str, value: str) -> Count | None:
-    def selects(status: str) -> bool:
-        if sign in ("=", "!="):
-            return (status == value) == (sign == "=")
-        try:
-            return (re.fullmatch(value, status) is not None) == (sign == "=~")
-        except re.error:
-            raise Unreadable(f"the pattern {value!r} in its query is not understood here") from None
-
-    for good, bad in (("200", "500"), ("2xx", "5xx"), ("2", "5")):
-        if selects(good) != selects(bad):
-            return Count.GOOD if selects(good) else Count.ERRORS
-    return None
-
-
+__all__ = ["Booleans", "Count", "Counted", "Floats", "Query", "Unreadable", "Value", "classify", "compile_query"]

@@ -1,4 +1,4 @@
-"""PURE: a gate read from manifests: the Rollout's steps, and the AnalysisTemplates that they run."""
+"""PURE: a gate read from manifests: the Rollout's steps, the analyses that are steps, and the one beside them."""
 
 from __future__ import annotations
 
@@ -8,27 +8,26 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import numpy as np
-
 from harness.lint import promql
-from harness.lint.expr.syntax import Malformed, Unknown
 from harness.lint.source import Document
-from harness.lint.subject import ERROR, INCONCLUSIVE, SUCCESSFUL, Metric, Template, mapping, seconds, sequence, whole
+from harness.lint.subject import ERROR, Metric, Template, mapping, sequence, whole
 from harness.lint.usage import BACKGROUND, STEP, Rollout, Use, World, pause_seconds
-from harness.oc.gate import Acceptance, Gate, GateMetric, Measurement, Step
+from harness.oc.acceptance import acceptances
+from harness.oc.gate import LATEST, Background, Gate, GateMetric, Measurement, Repeated, Step
 from harness.oc.query import Unreadable, compile_query
+from harness.oc.schedule import RETRY_SECONDS, Schedule, schedule, step_moments
 
-_UNSUPPORTED = ("inconclusiveLimit", "consecutiveSuccessLimit")
+_OVERLAP = "measurements overlap: the exact figures take them for independent, the simulation does not"
 
 
 def read_gate(
     documents: Iterable[Document], *, weights: Sequence[float] = (), without: frozenset[str] = frozenset(),
-    rollout: str | None = None,
+    rollout: str | None = None, scrape_interval: float = 15.0,
 ) -> Gate:  # fmt: skip
     """The gate in these objects.
 
     `weights` are the steps of a template that comes without a Rollout; `without` names metrics to leave out; `rollout` chooses
-    among several.
+    among several; `scrape_interval` in seconds is what an `irate()` sees.
 
     Raises:
         Unreadable: there is no gate, more than one, or one whose chances cannot be computed; the line says which part.
@@ -40,50 +39,88 @@ def read_gate(
     if unknown := without - {metric.name for each in world.templates for metric in each.metrics}:
         raise Unreadable(f"there is no metric {', '.join(sorted(unknown))} to leave out")
     if weights:
-        return _bare_gate(world, weights, without)
+        return _bare_gate(world, weights, _Reader(world, without, scrape_interval))
     found = [each for each in world.rollouts if rollout in (None, each.name) and each.canary is not None]
     if not found:
         named = f"no Rollout {rollout} with a canary strategy" if rollout else "no Rollout with a canary strategy"
         raise Unreadable(f"there is {named} in the input: add it, or give the steps' weights with --weights 10,30,60")
     if len(found) > 1:
         raise Unreadable(f"there is more than one Rollout ({', '.join(each.name for each in found)}): choose one with --rollout")
-    return _Reader(world, without).gate(found[0])
+    return _Reader(world, without, scrape_interval).gate(found[0])
 
 
-def _bare_gate(world: World, weights: Sequence[float], without: frozenset[str]) -> Gate:
-    reader = _Reader(world, without)
-    measurements = reader.measurements(world.templates, {}, [])
-    steps = tuple(Step(weight=weight, measurements=measurements) for weight in weights)
-    return Gate(name=world.templates[0].name, steps=steps, notes=tuple(reader.notes))
+def _bare_gate(world: World, weights: Sequence[float], reader: _Reader) -> Gate:
+    steps: list[Step] = []
+    for weight in weights:
+        measured = reader.repeated(world.templates, {}, [], seen=_seen(steps))
+        steps.append(Step(weight=weight, measurements=reader.grouped(measured)))
+    return Gate(name=world.templates[0].name, steps=tuple(steps), notes=tuple(reader.notes))
+
+
+def _seen(steps: Sequence[Step]) -> bool:
+    """Whether the canary has had requests by the end of these steps."""
+    return any(step.weight > 0 and step.seconds > 0 for step in steps)
 
 
 class _Reader:
-    def __init__(self, world: World, without: frozenset[str]) -> None:
+    def __init__(self, world: World, without: frozenset[str], scrape_interval: float) -> None:
         self._world = world
         self._without = without
+        self._scrape_interval = scrape_interval
         self.notes: list[str] = []
 
     def gate(self, rollout: Rollout) -> Gate:
         """The gate of one Rollout."""
         uses = [use for use in self._world.uses if use.rollout is rollout]
-        if any(use.when == BACKGROUND for use in uses):
-            self._note("the analysis in the background is left out: only those that are steps are computed")
+        beside = next((use for use in uses if use.when == BACKGROUND), None)
+        starting = whole(beside.analysis.get("startingStep")) or 0 if beside else -1
         at = {use.path[-2]: use for use in uses if use.when == STEP}
         steps: list[Step] = []
         weight, pause = 0.0, 0.0
+        began: tuple[int, float] | None = None
         for index, raw in enumerate(rollout.steps):
             if "setWeight" in raw:
                 if pause:
                     steps.append(Step(weight=weight, pause=pause))
                 weight, pause = self._weight(raw), 0.0
+            if index == starting:
+                began = len(steps), pause
             pause += self._pause(raw)
             if index in at:
-                steps.append(Step(weight=weight, pause=pause, measurements=self._analysis(at[index])))
+                seen = _seen([*steps, Step(weight=weight, pause=pause)])
+                measured = self.grouped(self._analysis(at[index], seen=seen))
+                steps.append(Step(weight=weight, pause=pause, measurements=measured))
                 pause = 0.0
-        if not any(step.measurements for step in steps):
-            raise Unreadable(f"Rollout {rollout.name}: none of its steps runs an analysis")
+        background = None
+        if beside is not None:
+            # What follows the last analysis counts only where something still measures.
+            steps += [Step(weight=weight, pause=pause)] if pause else []
+            background = self._background(beside, began, steps)
+        if background is None and not any(step.measurements for step in steps):
+            raise Unreadable(f"Rollout {rollout.name}: none of its steps runs an analysis, and none runs beside them")
         replicas = whole(rollout.spec.get("replicas")) or 1
-        return Gate(name=rollout.name, steps=tuple(steps), replicas=replicas, notes=tuple(self.notes))
+        return Gate(
+            name=rollout.name, steps=tuple(steps), background=background, replicas=replicas, notes=tuple(self.notes)
+        )  # fmt: skip
+
+    def _background(self, use: Use, began: tuple[int, float] | None, steps: Sequence[Step]) -> Background | None:
+        if began is None or began[0] >= len(steps):
+            self._note("the analysis in the background is left out: the steps are over before it begins")
+            return None
+        step, after = began
+        seen = _seen([*steps[:step], Step(weight=steps[step].weight, pause=after)])
+        metrics = tuple(self._analysis(use, seen=seen))
+        if not metrics:
+            return None
+        if any(each.limits.successes for one in steps for m in one.measurements for each in m.metrics):
+            raise Unreadable("an analysis that ends early (consecutiveSuccessLimit) and one in the background: not both at once")
+        if any(each.interval < each.window for each in metrics) or any(each.measurements for each in steps):
+            self._note(_OVERLAP)
+        until = sum(each.seconds for each in steps) - sum(each.seconds for each in steps[:step]) - after
+        if not any(each.moments(until) for each in metrics):
+            self._note("the analysis in the background is left out: the steps are over before it measures")
+            return None
+        return Background(step=step, after=after, metrics=metrics)
 
     def _note(self, text: str) -> None:
         if text not in self.notes:
@@ -102,17 +139,20 @@ class _Reader:
             return 0.0
         return paused
 
-    def _analysis(self, use: Use) -> tuple[Measurement, ...]:
+    def _analysis(self, use: Use, *, seen: bool) -> list[Repeated]:
         if not self._world.complete(use):
             named = {name for _, name in use.references} - {each.name for each in self._world.run_by(use)}
-            raise Unreadable(f"the AnalysisTemplate {', '.join(sorted(named))} of a step is not in the input")
+            where = "in the background" if use.when == BACKGROUND else "of a step"
+            raise Unreadable(f"the AnalysisTemplate {', '.join(sorted(named))} {where} is not in the input")
         passed = {name: str(each["value"]) for name, each in use.args.items() if each.get("value") is not None}
         dry = [str(mapping(each).get("metricName")) for each in sequence(use.analysis.get("dryRun"))]
-        return self.measurements(self._world.run_by(use), passed, dry)
+        return self.repeated(self._world.run_by(use), passed, dry, seen=seen, lasting=use.when == BACKGROUND)
 
-    def measurements(self, templates: Sequence[Template], passed: dict[str, str], dry: list[str]) -> tuple[Measurement, ...]:
-        """What an analysis of these templates measures; metrics that look at the same requests stand together."""
-        found: dict[tuple[float, float], list[GateMetric]] = {}
+    def repeated(
+        self, templates: Sequence[Template], passed: dict[str, str], dry: list[str], *, seen: bool, lasting: bool = False
+    ) -> list[Repeated]:
+        """The metrics of these templates that decide. `seen`: the canary has had requests; `lasting`: in the background."""
+        found: list[Repeated] = []
         for each in templates:
             template = Template(each.document, {**each.args, **passed})
             own = dry + [str(mapping(rule).get("metricName")) for rule in sequence(template.spec.get("dryRun"))]
@@ -120,41 +160,68 @@ class _Reader:
                 if any(_matches(rule, metric.name) for rule in own):
                     self._note(f"metric {metric.name} is left out: it is a dry run, and decides nothing")
                 elif metric.name not in self._without:
-                    read, moments = self._metric(metric)
-                    for moment in moments:
-                        found.setdefault((moment, read.query.window), []).append(read)
+                    found.append(self._metric(metric, seen=seen, lasting=lasting))
+        if len({each.window for each in found}) > 1:
+            self._note("metrics look back over different times: they are computed as if they saw different requests")
+        return found
+
+    def grouped(self, metrics: Sequence[Repeated]) -> tuple[Measurement, ...]:
+        """What an analysis measures as a step; metrics that look at the same requests stand together."""
+        found: dict[tuple[float, float], list[GateMetric]] = {}
+        for each in metrics:
+            for moment in each.moments(math.inf):
+                found.setdefault((moment, each.window), []).append(each.metric)
         if not found:
             raise Unreadable("no metric is left that decides anything")
-        if len({window for _, window in found}) > 1:
-            self._note("metrics look back over different times: they are computed as if they saw different requests")
         ordered = sorted(found.items(), key=lambda item: item[0])
         for ((before, _), _), ((after, window), _) in itertools.pairwise(ordered):
             if after - before < window and after != before:
-                self._note("measurements overlap: the exact figures take them for independent, the simulation does not")
+                self._note(_OVERLAP)
         return tuple(Measurement(at=at, window=window, metrics=tuple(metrics)) for (at, window), metrics in ordered)
 
-    def _metric(self, metric: Metric) -> tuple[GateMetric, list[float]]:
+    def _metric(self, metric: Metric, *, seen: bool, lasting: bool) -> Repeated:
         try:
-            read = self._read(metric)
+            planned = schedule(metric)
+            if not lasting:
+                planned = step_moments(planned)
+            read = self._read(metric, planned)
             read.cause  # noqa: B018 -- it refuses a mixture
-            return read, _moments(metric)
         except Unreadable as error:
             told = str(error).removeprefix(f"metric {metric.name}: ")
             raise Unreadable(f"metric {metric.name}: {told} (--without {metric.name} computes the gate without it)") from None
+        delay = planned.delay
+        if delay <= 0 and not seen and read.retries:
+            self._note(
+                f"metric {metric.name} is first measured before the canary had a request, which is an Error: counted from when "
+                f"it is taken again, {RETRY_SECONDS:g} s later"
+            )
+            delay = RETRY_SECONDS
+        elif delay <= 0 and not seen and not read.acceptance.empty:
+            self._note(f"metric {metric.name} is first measured before the canary had a request, which fails: see initialDelay")
+        return Repeated(metric=read, delay=delay, interval=planned.interval, window=read.query.window)
 
-    def _read(self, metric: Metric) -> GateMetric:
+    def _read(self, metric: Metric, planned: Schedule) -> GateMetric:
         if metric.provider != "prometheus":
             raise Unreadable(f"its provider is {metric.provider or 'missing'}; only prometheus is understood")
         try:
             query = promql.parse(metric.query_text)
         except (promql.Malformed, promql.TooLarge) as error:
             raise Unreadable(f"its query does not parse: {error}") from None
-        acceptance = _acceptance(metric)
-        if any(metric.outcome(value) == INCONCLUSIVE for value in metric.probes):
+        passing, tolerated = acceptances(metric)
+        if tolerated is not None:
             self._note(f"metric {metric.name} is inconclusive at some values, which pauses a release: counted as not promoted")
         text = " / ".join(str(metric.spec[w]) for w in ("successCondition", "failureCondition") if metric.spec.get(w))
-        compiled = compile_query(query, limits=metric.limits)
-        return GateMetric(name=metric.name, condition=text, query=compiled, acceptance=acceptance)
+        compiled = compile_query(query, limits=metric.limits, scrape_interval=self._scrape_interval)
+        if compiled.latest:
+            self._note(
+                f"metric {metric.name}: {LATEST}: computed for a window of the {self._scrape_interval:g} s between them "
+                "(--scrape-interval), wherever they lie; --simulate plays them"
+            )
+        retries = planned.retries if metric.outcome() == ERROR else None
+        return GateMetric(
+            name=metric.name, condition=text, query=compiled, acceptance=passing, tolerated=tolerated, limits=planned.limits,
+            count=planned.count, retries=retries,
+        )  # fmt: skip
 
 
 def _matches(pattern: str, name: str) -> bool:
@@ -162,73 +229,3 @@ def _matches(pattern: str, name: str) -> bool:
         return pattern == name or re.search(pattern, name) is not None
     except re.error:
         return False
-
-
-def _moments(metric: Metric) -> list[float]:
-    """When a metric is measured, in seconds after the analysis began."""
-    spec = metric.spec
-    for key in _UNSUPPORTED:
-        if spec.get(key) not in (None, 0, "0"):
-            raise Unreadable(f"it has {key} {spec[key]}, which is not understood here")
-    limit = 0 if spec.get("failureLimit") is None else whole(spec["failureLimit"])
-    if limit != 0:
-        raise Unreadable(f"it has failureLimit {spec['failureLimit']}: only gates without it are computed")
-    delay = 0.0 if spec.get("initialDelay") is None else seconds(spec["initialDelay"])
-    interval = None if spec.get("interval") is None else seconds(spec["interval"])
-    count = whole(spec.get("count")) or (1 if interval is None else 0)
-    if delay is None or count < 1 or (count > 1 and not interval):
-        raise Unreadable("initialDelay, interval and count do not say when it is measured (it needs a count, 1 at least)")
-    if count > 1000:
-        raise Unreadable(f"its count of {count} is more than is computed here")
-    return [delay + index * (interval or 0.0) for index in range(count)]
-
-
-def _acceptance(metric: Metric) -> Acceptance:
-    """A condition as a step function: every place where its answer changes, found among probes and then by halving."""
-
-    def passes(value: float) -> bool:
-        phase = metric.outcome(value)
-        if phase is None:
-            raise Unreadable("its condition uses something that is not understood here")
-        return phase == SUCCESSFUL
-
-    for which in ("successCondition", "failureCondition"):
-        try:
-            metric.condition(which)
-        except Malformed as error:
-            raise Unreadable(f"its {which} is no expression: {error}") from None
-        except Unknown:
-            raise Unreadable(f"its {which} is not understood here") from None
-    if all(metric.outcome(value) == ERROR for value in metric.probes):
-        raise Unreadable("its condition is an error at every value")
-    bounds = {*metric.written}
-    for low, high in itertools.pairwise(metric.probes):
-        if passes(low) != passes(high) and not any(low <= each <= high for each in bounds):
-            bounds.add(_where_it_changes(passes, low, high))
-    ordered = sorted(bounds)
-    between = [passes(_inside(ordered, index)) for index in range(len(ordered) + 1)]
-    return Acceptance(
-        bounds=np.array(ordered, dtype=np.float64), at=np.array([passes(each) for each in ordered], dtype=bool),
-        between=np.array(between, dtype=bool), nan=metric.outcome(math.nan) == SUCCESSFUL, empty=metric.outcome() == SUCCESSFUL,
-    )  # fmt: skip
-
-
-def _where_it_changes(passes: Any, low: float, high: float) -> float:
-    """The last number with the answer of `low`."""
-    first = passes(low)
-    while math.nextafter(low, math.inf) < high:
-        middle = (low + high) / 2
-        if not low < middle < high:
-            break
-        low, high = (middle, high) if passes(middle) == first else (low, middle)
-    return low
-
-
-def _inside(bounds: list[float], index: int) -> float:
-    """A number just below bounds[index], above the one before; above all of them for the last."""
-    if not bounds:
-        return 0.5
-    if index == len(bounds):
-        return bounds[-1] + abs(bounds[-1]) + 1
-    below = bounds[index - 1] if index else bounds[0] - abs(bounds[0]) - 1
-    return (below + bounds[index]) / 2

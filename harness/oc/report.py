@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,9 +10,12 @@ import numpy as np
 
 from harness.oc import advice
 from harness.oc.advice import Solution, Wanted
-from harness.oc.exact import Characteristic, Plan, prepare
-from harness.oc.gate import Cause, Gate
+from harness.oc.exact import Plan, prepare
+from harness.oc.gate import Cause, Gate, GateMetric
+from harness.oc.result import Characteristic
 
+_MEANS_AT_MOST = 6
+"""Shown one by one."""
 POWERS = (0.80, 0.95, 0.99)
 
 
@@ -90,20 +94,36 @@ def _head(found: Answers) -> list[str]:
     gate, plan = found.gate, found.plan
     steps = [f"{each.weight:g} %" + (f" for {each.seconds:g} s" if each.seconds else "") for each in gate.steps]
     lines = [f"gate {gate.name}: {', '.join(steps)}", f"{plan.rps:g} requests/s in all; traffic: {plan.kind}"]
-    means = [f"{window.numbers @ window.probabilities:.0f}" for window in plan.windows]
+    means = [f"{each:.0f}" for each in plan.means]
+    if len(means) > _MEANS_AT_MOST:
+        runs = [(mean, len(list(same))) for mean, same in itertools.groupby(means)]
+        means = [mean if times == 1 else f"{times} x {mean}" for mean, times in runs]
     lines.append(f"canary requests per window, on average: {', '.join(means)}")
-    lines += [f"  {metric.name}: {metric.condition}" for metric in gate.metrics]
+    lines += [f"  {metric.name}: {metric.condition}{_limits(metric)}" for metric in gate.metrics]
+    if gate.background is not None:
+        begins = gate.beginnings[gate.background.step] + gate.background.after
+        names = ", ".join(each.metric.name for each in gate.background.metrics)
+        lines.append(f"in the background, from {begins:g} s on until the steps end at {gate.beginnings[-1]:g} s: {names}")
     lines += [f"note: {note}" for note in gate.notes]
     if found.other:
         lines.append(f"with {percent(found.other)} {_LABEL[advice.LATENCY if found.axis == advice.ERRORS else advice.ERRORS]}")
     return lines
 
 
+def _limits(metric: GateMetric) -> str:
+    """What a metric bears, where that is not the usual nothing."""
+    limits = metric.limits
+    told = [f"failureLimit {limits.failures}"] if limits.failures else []
+    told += [f"inconclusiveLimit {limits.inconclusive}"] if limits.inconclusive else []
+    told += [f"consecutiveSuccessLimit {limits.successes}"] if limits.successes else []
+    return f" ({', '.join(told)})" if told else ""
+
+
 _LABEL = {advice.ERRORS: "errors", advice.LATENCY: "requests over the latency limit"}
 
 
 def _table(found: Answers) -> list[str]:
-    measured = [index for index, step in enumerate(found.gate.steps) if step.measurements]
+    measured = found.gate.judged
     heads = [_LABEL[found.axis] if found.axis == advice.ERRORS else "too slow", "rolled back"]
     heads += [f"at {found.gate.steps[index].weight:g} %" for index in measured]
     heads += ["no traffic", "seconds", "failed"]
@@ -148,6 +168,8 @@ def _suggests(found: Answers) -> list[str]:
     lines = ["", f"Wanted: {caught}, {percent(wanted.healthy)} aborted in at most {percent(wanted.max_false)} of releases:"]
     places = ((found.window, "a window of", "s", f"at {found.plan.rps:g} requests/s"),
               (found.rps, "traffic of", "requests/s", "with the windows as they are"))  # fmt: skip
+    if not found.gate.plain:
+        lines.append("  (delays and intervals in proportion to the window)")
     for solution, before, unit, given in places:
         if solution.value is None:
             lines.append(f"  {given}: cannot be had: {solution.reason}")
@@ -184,8 +206,11 @@ def plain(found: Answers) -> dict[str, Any]:
             "name": gate.name, "notes": list(gate.notes), "threshold_percent": _percent(found.threshold),
             "steps": [{"weight_percent": each.weight, "seconds": each.seconds, "measurements": len(each.measurements)}
                       for each in gate.steps],
-            "metrics": [{"name": each.name, "cause": each.cause.name.lower(), "condition": each.condition}
-                        for each in gate.metrics],
+            "metrics": [{"name": each.name, "cause": each.cause.name.lower(), "condition": each.condition,
+                         "failure_limit": each.limits.failures, "inconclusive_limit": each.limits.inconclusive,
+                         "consecutive_success_limit": each.limits.successes} for each in gate.metrics],
+            "background": gate.background and {"begins_seconds": gate.beginnings[gate.background.step] + gate.background.after,
+                                               "metrics": [each.metric.name for each in gate.background.metrics]},
         },
         "rps": found.plan.rps, "traffic": found.plan.kind, "axis": found.axis, "other_percent": _percent(found.other),
         "table": rows,

@@ -10,7 +10,11 @@ What `exact` takes for granted is played here. Of one release, in seconds from i
 - an analysis begins `settle` after its weight is in force, measures `late` after its due moment, and the next weight comes
   `react` after the last measurement passed: each uniform from 0 to its limit. So windows begin a little after their weight;
 - a query is evaluated over those samples: extrapolated per series as Prometheus does it, added up, divided, rounded, and held
-  against the condition. Windows longer than their step see the step before; overlapping ones see the same requests.
+  against the condition. Windows longer than their step see the step before; overlapping ones see the same requests;
+- failed measurements are counted metric by metric, and a measurement that finds no sample is taken again (decide.py);
+- an analysis in the background begins `settle` after its step's weight; what is due after the last step has ended is not taken;
+- a step that ends early (a row of successes) is played to its longest, and what came after its end is taken off again: the steps
+  after it are as long and see as much. Only a window that reaches back beyond its own step then sees too much of the one before.
 
 Not played: failed scrapes, pods that restart, and scrapes that take time.
 """
@@ -18,14 +22,18 @@ Not played: failed scrapes, pods that restart, and scrapes that take time.
 from __future__ import annotations
 
 import math
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from harness.oc.gate import Cause, Gate, Measurement
-from harness.oc.increase import counted, increase, total
+from harness.oc.decide import Decided, measure, undecided
+from harness.oc.gate import Cause, Gate, GateMetric, Step
+from harness.oc.increase import counted, increase, latest, total
 from harness.oc.query import Count, Floats, Value
 
 CELLS = 1_500_000
@@ -62,6 +70,16 @@ class Played:
         """All of them."""
         return sum(self.by_step.values())
 
+    def add(self, steps: NDArray[np.int64], causes: NDArray[np.int64], seconds: Floats, failed: Floats) -> None:
+        """Add releases: the step of each one's rollback (-1: none), its cause's place in Cause, and the rest."""
+        self.runs += len(steps)
+        for index in np.unique(steps[steps != _PASSED]):
+            self.by_step[int(index)] = self.by_step.get(int(index), 0) + int(np.count_nonzero(steps == index))
+        for position, each in enumerate(Cause):
+            self.by_cause[each] += int(np.count_nonzero((steps != _PASSED) & (causes == position)))
+        self.seconds += float(seconds.sum())
+        self.failed += float(failed.sum())
+
     def interval(self, confidence: float = CONFIDENCE) -> tuple[float, float]:
         """The exact (Clopper-Pearson) interval of P(rollback)."""
         found = stats.binomtest(self.rollbacks, self.runs).proportion_ci(confidence, method="exact")
@@ -96,11 +114,16 @@ def _edges_per_run(gate: Gate, chain: Chain) -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class _Clock:
-    """When things happen, one row per release: each step's weight, and each measurement by (step, its number there)."""
+    """When things happen, one row per release: each step's weight, and each measurement by (step, its number there).
+
+    `beside` are those of the background, in the order of its `looks`.
+    """
 
     weights: Floats
     measured: dict[tuple[int, int], Floats]
     ends: Floats
+    looks: list[tuple[float, float, list[tuple[GateMetric, bool]]]]
+    beside: list[Floats]
 
 
 def _clock(gate: Gate, chain: Chain, runs: int, random: np.random.Generator) -> _Clock:
@@ -115,7 +138,22 @@ def _clock(gate: Gate, chain: Chain, runs: int, random: np.random.Generator) -> 
                 measured[index, number] = np.round(began + each.at + random.uniform(0, chain.late, runs), 3)
                 ends = np.maximum(ends, measured[index, number])
         now = ends + random.uniform(0, chain.react, runs)
-    return _Clock(weights=np.stack(weights, axis=-1), measured=measured, ends=ends)
+    looks, beside = _looks(gate, chain), []
+    if gate.background is not None:
+        began = weights[gate.background.step] + gate.background.after + random.uniform(0, chain.settle, runs)
+        beside = [np.round(began + at + random.uniform(0, chain.late, runs), 3) for at, _, _ in looks]
+    return _Clock(weights=np.stack(weights, axis=-1), measured=measured, ends=ends, looks=looks, beside=beside)
+
+
+def _looks(gate: Gate, chain: Chain) -> list[tuple[float, float, list[tuple[GateMetric, bool]]]]:
+    """(seconds since it began, window, metrics and whether it is their last time) of the background, for the longest release."""
+    if gate.background is None:
+        return []
+    found: dict[tuple[float, float], list[tuple[GateMetric, bool]]] = {}
+    for each in gate.background.metrics:
+        for number, at in enumerate(each.moments(_longest(gate, chain))):
+            found.setdefault((at, each.window), []).append((each.metric, number + 1 == each.metric.count))
+    return [(at, window, metrics) for (at, window), metrics in sorted(found.items(), key=lambda item: item[0])]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,19 +173,24 @@ class _Sampled:
     """What Prometheus knows at the end of a window."""
 
     pods: list[_Pod]
-    end: Floats
     window: float
+    end: Floats
 
     def increase(self, what: Count, *, extrapolated: bool) -> Value:
         """The sum over pods and statuses; each series is extrapolated by itself."""
-        found = []
+        return self._total(what, increase if extrapolated else counted, self.window)
+
+    def latest(self, what: Count, *, reach: float) -> Value:
+        """The sum over pods and statuses of what each series grew by a second between its last two samples."""
+        return self._total(what, latest, reach)
+
+    def _total(self, what: Count, grown: Callable[..., Value], reach: float) -> Value:
+        found: list[Value] = []
         for pod in self.pods:
             good, errors = pod.good_fast + pod.good_slow, pod.error_fast + pod.error_slow
             fast = (pod.good_fast, pod.error_fast)
             by_count = {Count.ALL: (good, errors), Count.GOOD: (good,), Count.ERRORS: (errors,), Count.FAST: fast}
-            grown = increase if extrapolated else counted
-            start = self.end - self.window
-            found += [grown(pod.times, each, pod.there, start=start, end=self.end) for each in by_count[what]]
+            found += [grown(pod.times, each, pod.there, start=self.end - reach, end=self.end) for each in by_count[what]]
         return total(Value(np.stack([each.values for each in found], -1), np.stack([each.present for each in found], -1)))
 
 
@@ -155,29 +198,47 @@ def _play(gate: Gate, clock: _Clock, pods: list[_Pod], errors: list[Floats], pla
     """Judge each release, and add it to what was played."""
     runs = len(clock.ends)
     decided, cause = np.full(runs, _PASSED), np.zeros(runs, dtype=np.int64)
-    seconds = clock.ends.copy()
-    failed = errors[-1].copy()
-    for order, ((index, number), end) in enumerate(clock.measured.items()):
-        measurement = gate.steps[index].measurements[number]
-        why = _fails(measurement, _Sampled(pods, end, measurement.window))
-        now = (decided == _PASSED) & (why >= 0)
-        decided[now], cause[now], seconds[now], failed[now] = index, why[now], end[now], errors[order][now]
-    played.runs += runs
-    for index in np.unique(decided[decided != _PASSED]):
-        played.by_step[int(index)] = played.by_step.get(int(index), 0) + int(np.count_nonzero(decided == index))
-    for position, each in enumerate(Cause):
-        played.by_cause[each] += int(np.count_nonzero((decided != _PASSED) & (cause == position)))
-    played.seconds += float(seconds.sum())
-    played.failed += float(failed.sum())
+    seconds, failed = clock.ends.copy(), errors[-1].copy()
+    spared_seconds, spared_failed = np.zeros(runs), np.zeros(runs)
+    mark = 0
+    for index, step in enumerate(gate.steps):
+        found = _analysis(step, clock, index, pods)
+        count = len(step.measurements)
+        at_marks = np.stack(errors[mark : mark + count], axis=-1) if count else np.zeros((runs, 1))
+        now = (decided == _PASSED) & np.isfinite(found.lost)
+        decided[now], cause[now] = index, found.cause[now]
+        seconds[now] = found.lost[now] - spared_seconds[now]
+        failed[now] = np.take_along_axis(at_marks, found.at[:, None], axis=-1)[now, 0] - spared_failed[now]
+        early = np.isfinite(found.over)
+        spared_seconds += np.where(early, clock.measured[index, count - 1] - found.over, 0.0) if count else 0.0
+        spared_failed += np.where(early, at_marks[:, -1] - np.take_along_axis(at_marks, found.last[:, None], axis=-1)[:, 0], 0.0)
+        mark += count
+    passed = decided == _PASSED
+    seconds[passed] -= spared_seconds[passed]
+    failed[passed] -= spared_failed[passed]
+    found = _background(clock, pods)
+    # Beyond the steps' own end nothing is lost any more.
+    now = found.lost < seconds
+    decided[now] = (clock.weights <= found.lost[:, None]).sum(axis=-1)[now] - 1
+    cause[now], seconds[now] = found.cause[now], found.lost[now]
+    failed[now] = np.stack(errors[mark:], axis=-1)[now, found.at[now]]
+    played.add(decided, cause, seconds, failed)
 
 
-def _fails(measurement: Measurement, seen: _Sampled) -> NDArray[np.int64]:
-    """The position in Cause of what fails first there; -1 where nothing does."""
-    found = np.full(seen.end.shape, -1, dtype=np.int64)
-    for position, cause in reversed(list(enumerate(Cause))):
-        for metric in measurement.metrics:
-            if metric.cause is cause:
-                found = np.where(metric.acceptance.of(metric.query.evaluate(seen)), found, position)
+def _analysis(step: Step, clock: _Clock, index: int, pods: list[_Pod]) -> Decided:
+    left = Counter(metric.name for each in step.measurements for metric in each.metrics)
+    found = undecided(left, len(clock.ends))
+    for number, each in enumerate(step.measurements):
+        left.subtract(metric.name for metric in each.metrics)
+        metrics = [(metric, not left[metric.name]) for metric in each.metrics]
+        measure(found, metrics, number, clock.measured[index, number], partial(_Sampled, pods, each.window))
+    return found
+
+
+def _background(clock: _Clock, pods: list[_Pod]) -> Decided:
+    found = undecided({metric.name for _, _, metrics in clock.looks for metric, _ in metrics}, len(clock.ends))
+    for number, ((_, window, metrics), ends) in enumerate(zip(clock.looks, clock.beside, strict=True)):
+        measure(found, metrics, number, ends, partial(_Sampled, pods, window))
     return found
 
 
@@ -190,7 +251,7 @@ def _requests(
     scrapes = np.arange(count) * chain.scrape_interval - chain.lead - chain.scrape_interval
     # A phase per pod; timestamps are whole milliseconds.
     times = [np.round(scrapes + random.uniform(0, chain.scrape_interval, (runs, 1)), 3) for _ in range(pods[-1])]
-    marks = [*clock.measured.values(), clock.ends]
+    marks = [*clock.measured.values(), *clock.beside, clock.ends]
     edges = np.concatenate([clock.weights, *times, np.stack(marks, axis=-1)], axis=-1)
     order = np.argsort(edges, axis=-1, kind="stable")
     where = np.argsort(order, axis=-1, kind="stable")

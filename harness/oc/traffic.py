@@ -45,14 +45,18 @@ Segment = tuple[float, float]
 
 
 def segments(gate: Gate, step: int, at: float, window: float) -> list[Segment]:
-    """What a window saw that ends `at` seconds after the analysis of a step began: latest first.
+    """What a window saw that ends `at` seconds after the analysis of a step began: latest first."""
+    return seen(gate, step, gate.steps[step].pause + at, window)
+
+
+def seen(gate: Gate, step: int, since: float, window: float) -> list[Segment]:
+    """What a window saw that ends `since` seconds after the weight of a step came into force: latest first.
 
     A window that reaches behind its own step sees what the steps before sent; before the first step there was nothing.
     """
-    own = gate.steps[step]
     left, found = window, []
     for seconds, weight in itertools.chain(
-        [(own.pause + at, own.weight)], ((each.seconds, each.weight) for each in reversed(gate.steps[:step]))
+        [(since, gate.steps[step].weight)], ((each.seconds, each.weight) for each in reversed(gate.steps[:step]))
     ):
         if left <= 0:
             break
@@ -61,6 +65,11 @@ def segments(gate: Gate, step: int, at: float, window: float) -> list[Segment]:
             found.append((taken, weight / 100))
         left -= taken
     return found
+
+
+def is_blind(parts: Sequence[Segment]) -> bool:
+    """Whether the canary cannot have had a request in these parts, so that nothing has been counted."""
+    return not any(seconds * weight > 0 for seconds, weight in parts)
 
 
 def requests_in(parts: Sequence[Segment], rps: float, kind: str) -> Requests:

@@ -128,7 +128,7 @@ def picture(found: Answers, judged: Sequence[Judged], compare: Sequence[float], 
             Line(name=name, rates=rates, rollback=curve.rollback, simulated=simulated, measured=measured,
                  by_latency=found.axis != advice.ERRORS)
         )  # fmt: skip
-    steps = ", ".join(f"{each.weight:g}" for each in found.gate.measured)
+    steps = ", ".join(f"{found.gate.steps[index].weight:g}" for index in found.gate.judged)
     try:
         draw(
             lines, path, title=f"Operating characteristic of {found.gate.name}: {steps} %, windows of {own[1]:g} s",

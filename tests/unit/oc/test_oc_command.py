@@ -75,9 +75,9 @@ def test_wrong_usage_is_one_line(
 
 def test_a_gate_that_cannot_be_computed_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "gate.yaml"
-    path.write_text(yaml.safe_dump_all([rollout(weighted([10])), template([metric(*SUCCESS_RATE, failureLimit=3)])]))
+    path.write_text(yaml.safe_dump_all([rollout(weighted([10])), template([metric(*SUCCESS_RATE, interval="{{args.every}}")])]))
     assert main(["oc", str(path)]) == 2
-    assert capsys.readouterr().err.startswith("error: the gate cannot be computed: metric success-rate: it has failureLimit 3")
+    assert capsys.readouterr().err.startswith("error: the gate cannot be computed: metric success-rate: its interval is the")
     path.write_text("{}")
     assert main(["oc", str(path)]) == 2
     assert "no AnalysisTemplate" in capsys.readouterr().err

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import yaml
 
-from harness.oc.increase import counted, increase, total
+from harness.oc.increase import counted, increase, latest, total
 from harness.oc.query import Value
 from harness.platforms.local import binaries
 
@@ -41,6 +41,15 @@ def test_the_difference_of_two_samples() -> None:
     for values, start, wanted in (([5, 8, 12], 10, 7), ([5, 8, 12], 5, 12), ([9, 2, 3], 10, 3), ([5, 8, 12], 40, None)):
         found = counted(times, np.array(values, dtype=float), there, start=np.array(float(start)), end=np.array(60.0))
         assert (float(found.values) if found.present else None) == wanted
+
+
+def test_the_last_two_samples_by_hand() -> None:
+    times, there = np.array([10.0, 20, 35]), np.ones(3, dtype=bool)
+    for values, start, end, wanted in (
+        ([5, 8, 12], 0, 40, 4 / 15), ([5, 8, 12], 0, 30, 0.3), ([5, 8, 3], 0, 40, 0.2), ([5, 8, 12], 20, 40, None),
+    ):  # fmt: skip
+        found = latest(times, np.array(values, dtype=float), there, start=np.array(float(start)), end=np.array(float(end)))
+        assert (float(found.values) if found.present else None) == (None if wanted is None else pytest.approx(wanted))
 
 
 def test_a_sum_takes_the_series_that_are_there() -> None:
@@ -80,15 +89,16 @@ def test_prometheus_computes_the_same(promtool: Path, tmp_path: Path) -> None:
         values, there = np.array([each or 0.0 for each in samples]), np.array([each is not None for each in samples])
         for _ in range(4):
             end, window = chance.randint(0, STEP * SAMPLES + 40), chance.randint(5, 120)
-            found = increase(times, values, there, start=np.array(float(end - window)), end=np.array(float(end)))
-            query = f'increase(c{{n="{number}"}}[{window}s])'
-            if found.present:
-                present += 1
-                value = float(found.values)
-                query = f"count(abs({query} - {value!r}) <= {1e-9 * max(1.0, abs(value))!r})"
-            samples_wanted = [{"labels": "{}", "value": 1}] if found.present else []
-            tests.append({"expr": query, "eval_time": f"{end}s", "exp_samples": samples_wanted})
-    assert 100 < present < len(tests)
+            for name, function in (("increase", increase), ("irate", latest)):
+                found = function(times, values, there, start=np.array(float(end - window)), end=np.array(float(end)))
+                query = f'{name}(c{{n="{number}"}}[{window}s])'
+                if found.present:
+                    present += 1
+                    value = float(found.values)
+                    query = f"count(abs({query} - {value!r}) <= {1e-9 * max(1.0, abs(value))!r})"
+                samples_wanted = [{"labels": "{}", "value": 1}] if found.present else []
+                tests.append({"expr": query, "eval_time": f"{end}s", "exp_samples": samples_wanted})
+    assert 200 < present < len(tests)
     group = {"interval": f"{STEP}s", "input_series": inputs, "promql_expr_test": tests}
     file = tmp_path / "increase.yaml"
     file.write_text(yaml.safe_dump({"rule_files": [], "evaluation_interval": "1s", "tests": [group]}))

@@ -72,7 +72,8 @@ def test_conditions(condition: str, wanted: float) -> None:
         (f"1 - {ERRORS} / {REQUESTS}", "result[0] >= 0.975", 25),
         (ERRORS, "result[0] < 5", 4),
         (ERRORS.replace("increase", "rate"), "result[0] <= 0.5", 30),
-        (f"{ERRORS} / ({REQUESTS} > 0)", "result[0] < 1", None),
+        (f"{ERRORS} / ({REQUESTS} > 0)", "result[0] < 0.05", 49),
+        (f"{ERRORS} / ({REQUESTS} % 7)", "result[0] < 1", None),
         (f"scalar({ERRORS}) / scalar({REQUESTS})", "result < 0.02", 19),
         (FAST.replace("0.3", "0.5"), "result[0] >= 990", 10),
         ('histogram_quantile(0.95, sum by (le) (rate(http_requests_bucket[60s])))', "result[0] <= 0.3", 50),
@@ -80,7 +81,7 @@ def test_conditions(condition: str, wanted: float) -> None:
 )  # fmt: skip
 def test_queries(query: str, condition: str, wanted: float | None) -> None:
     if wanted is None:
-        with pytest.raises(Unreadable, match="metric m: its query uses '>'"):
+        with pytest.raises(Unreadable, match="metric m: its query uses '%'"):
             one(query, condition)
         return
     assert limit(one(query, condition), 1000) == wanted
@@ -119,7 +120,8 @@ GOOD = metric(*SUCCESS_RATE)
     ("change", "match"),
     [
         ({"provider": {"web": {"url": "http://x"}}}, "metric success-rate: its provider is web"),
-        ({"failureLimit": 2}, "metric success-rate: it has failureLimit 2"),
+        ({"failureLimit": 2}, "metric success-rate: the controller refuses it: count 1 is less than the limits need"),
+        ({"failureLimit": -1}, "metric success-rate: the controller refuses it: failureLimit and consecutiveSuccessLimit"),
         ({"successCondition": "result[0] >="}, "metric success-rate: its successCondition is no expression"),
         ({"successCondition": "split(result[0])"}, "metric success-rate: its condition uses something"),
         ({"successCondition": "nothing > 1"}, "metric success-rate: its condition is an error at every value"),
@@ -141,7 +143,7 @@ def test_what_cannot_be_computed_is_said_by_name(change: dict[str, Any], match: 
     [
         ("up", "uses VectorSelector"), ("sum(increase(", "does not parse"),
         (f"{ERRORS} / {REQUESTS.replace('60', '90')}", "different"),
-        ("sum(irate(a_count[60s]))", "not understood"), (f"{ERRORS} / {FAST}", "mixes errors and latency"),
+        ("sum(idelta(a_count[60s]))", "uses idelta|not understood"), (f"{ERRORS} / {FAST}", "mixes errors and latency"),
         (f"{FAST} / {FAST.replace('0.3', '1')}", "more than one latency bound"), ("vector(1)", "counts no requests"),
         ("sum(increase(a_count[60s] offset 1m))", "not understood"), ("max(increase(a_count[60s]))", "uses max"),
     ],
