@@ -16,7 +16,7 @@ from harness.errors import EXIT_PLATFORM, EXIT_USAGE, HarnessError
 from harness.lint.command import lint
 from harness.matrix.command import matrix
 from harness.oc.command import oc
-from harness.options import Common, common_options, fault_options, options_of, platform_options
+from harness.options import Common, common_options, fault_options, gitops_option, options_of, platform_options
 from harness.platforms.catalog import PlatformOptions, make
 from harness.platforms.cluster.command import role
 from harness.replay.command import gate
@@ -36,6 +36,7 @@ def cli() -> None:
 
 @cli.command()
 @common_options
+@gitops_option
 def success(common: Common) -> int:
     """Release a healthy v1.1: the gate must promote it."""
     from harness.scenario import success as scenario  # noqa: PLC0415 -- `--help` should not wait for what only a run needs
@@ -46,6 +47,7 @@ def success(common: Common) -> int:
 @cli.command()
 @fault_options
 @common_options
+@gitops_option
 def failure(common: Common, injected: dict[str, Any]) -> int:
     """Release a faulty v1.1 (5 % errors, unless the options say otherwise): the gate must roll it back at the first step."""
     from harness.scenario import failure as scenario  # noqa: PLC0415
@@ -56,6 +58,7 @@ def failure(common: Common, injected: dict[str, Any]) -> int:
 
 @cli.command()
 @platform_options
+@gitops_option
 def up(platform: PlatformOptions) -> int:
     """Start the platform and leave it running."""
     started = time.monotonic()
@@ -87,6 +90,7 @@ def down(platform: PlatformOptions) -> int:
 
 @cli.command()
 @platform_options
+@gitops_option
 def plan(platform: PlatformOptions) -> int:
     """Print what `up` would start: every program with its arguments, ports and needs. Nothing is started."""
     click.echo(make(platform).plan())
@@ -96,6 +100,7 @@ def plan(platform: PlatformOptions) -> int:
 @cli.command()
 @click.option("--dry-run", is_flag=True, help="Only print every command and manifest; the same as `plan`.")
 @platform_options
+@gitops_option
 def setup(platform: PlatformOptions, dry_run: bool) -> int:
     """Build, download or make whatever the platform needs, so that later runs start at once."""
     if dry_run:

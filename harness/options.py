@@ -6,7 +6,7 @@ import functools
 import json
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +65,24 @@ def platform_options(command: Callable[..., Any]) -> Callable[..., Any]:
         )
         refuse_foreign(options)
         return command(*args, platform=options, **kwargs)
+
+    return wrapped
+
+
+def gitops_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The option that asks for Argo CD; it stands below those that make `platform` or `common`, and completes them."""
+
+    @click.option("--gitops", is_flag=True, help="With Argo CD: a release is a commit that it syncs.")
+    @functools.wraps(command)
+    def wrapped(*args: Any, gitops: bool, **kwargs: Any) -> Any:
+        if "common" in kwargs:
+            common: Common = kwargs["common"]
+            kwargs["common"] = replace(common, platform=replace(common.platform, gitops=gitops))
+            refuse_foreign(kwargs["common"].platform)
+        else:
+            kwargs["platform"] = replace(kwargs["platform"], gitops=gitops)
+            refuse_foreign(kwargs["platform"])
+        return command(*args, **kwargs)
 
     return wrapped
 
@@ -145,6 +163,7 @@ def options_of(common: Common) -> Any:
         chart=common.chart.absolute(), values_files=tuple(v.absolute() for v in common.values),
         user_values=user_values, users=common.users, timeout=common.timeout, keep=common.keep,
         report_dir=report_dir, web_port=free_web_port() if common.web else None, cache=cache_root(),
+        gitops=common.platform.gitops,
     )
 
 

@@ -6,14 +6,14 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import requests
 
 from harness.chart import Helm
 from harness.errors import PlatformError
 from harness.loopback import local_session
-from harness.observation import ServedSample, parse_rollout
+from harness.observation import Observation, ServedSample, parse_rollout
 from harness.platforms import Endpoints
 from harness.scenario import Scenario
 from harness.variants import BuiltImage
@@ -23,6 +23,28 @@ RELEASE = "webapp"
 TRIAL_ANNOTATION = "gateproof.io/trial"
 POLL_SECONDS = 0.1
 PROBE_TIMEOUT_SECONDS = 2.0
+
+
+class Delivery(Protocol):
+    """How a version is handed over to the cluster."""
+
+    def apply(self, image: BuiltImage, *, trial: str) -> None:
+        """Hand over this image; `trial` keeps a release from being taken for an old one."""
+        ...
+
+    def remove(self) -> None:
+        """Take away what an earlier run left."""
+        ...
+
+    def tick(self, watcher: Watcher, first_weight: int) -> None:
+        """What is to be looked at or done while a release is under way; `first_weight` is its first step, in percent."""
+        ...
+
+    def conclude(
+        self, observation: Observation, watcher: Watcher, sample: Callable[[int], tuple[ServedSample, ...]]
+    ) -> Observation:
+        """What is left to do and to see once the decision was observed; `sample` asks the gateway so many times."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +80,16 @@ class Chart:
     def remove(self) -> None:
         """Uninstall what an earlier run left."""
         self.helm.uninstall(RELEASE, self.namespace)
+
+    def tick(self, watcher: Watcher, first_weight: int) -> None:
+        """Nothing: what helm has applied needs no more looking after."""
+
+    def conclude(
+        self, observation: Observation, watcher: Watcher, sample: Callable[[int], tuple[ServedSample, ...]]
+    ) -> Observation:
+        """Nothing is left to do."""
+        del watcher, sample
+        return observation
 
 
 def scenario_values(scenario: Scenario) -> dict[str, Any]:

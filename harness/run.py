@@ -20,7 +20,7 @@ from harness.faults import Effect
 from harness.load import Load, LoadSpec
 from harness.observation import Observation, parse_rollout, parse_weights
 from harness.platforms import Endpoints, Images, Platform
-from harness.release import RELEASE, Chart, Gateway, is_stable, merged, scenario_values, wait_for, why_not_ready
+from harness.release import RELEASE, Chart, Delivery, Gateway, is_stable, merged, scenario_values, wait_for, why_not_ready
 from harness.replay.record import keep
 from harness.rig import released_image, rigged
 from harness.scenario import Decision, Scenario
@@ -67,6 +67,8 @@ class Options:
     report_dir: Path
     web_port: int | None = None
     cache: Path
+    gitops: bool = False
+    """Whether the release is a commit that Argo CD syncs."""
 
 
 Say = Callable[[str], None]
@@ -136,9 +138,24 @@ class Stage:
         """From images to everything that was seen."""
         stable, candidate = self._images()
         with rigged(self.scenario.fault.rig, self.endpoints.prometheus_url) as values:
-            return self._play(stable, candidate, self._chart(values))
+            return self._play(stable, candidate, self._delivery(self._chart(values)))
 
-    def _play(self, stable: BuiltImage, candidate: BuiltImage, chart: Chart) -> Observation:
+    def _delivery(self, chart: Chart) -> Delivery:
+        """How a version is handed over: by helm, or by a commit that Argo CD syncs."""
+        place = self.endpoints.gitops
+        if place is None:
+            if self.options.gitops:
+                raise UsageError(f"--gitops: the platform {self.platform.name} has no Argo CD")
+            return chart
+        from harness.gitops.delivery import GitDelivery  # noqa: PLC0415 -- only where there is an Argo CD
+
+        delivery = GitDelivery(chart=chart, place=place, endpoints=self.endpoints, check=self.platform.check, say=self.say)
+        if self.options.gitops:
+            return delivery
+        delivery.remove()
+        return chart
+
+    def _play(self, stable: BuiltImage, candidate: BuiltImage, chart: Delivery) -> Observation:
         gateway = Gateway(self.endpoints)
         watcher = Watcher(
             kubeconfig=self.endpoints.kubeconfig, context=self.endpoints.context, namespace=self.endpoints.namespace
@@ -183,7 +200,7 @@ class Stage:
             user_values=self.options.user_values,
         )
 
-    def _install(self, chart: Chart, watcher: Watcher, gateway: Gateway, stable: BuiltImage) -> None:
+    def _install(self, chart: Delivery, watcher: Watcher, gateway: Gateway, stable: BuiltImage) -> None:
         wait_for(
             lambda: watcher.get("rollouts", RELEASE) is None and not watcher.latest("pods"),
             what="the removal of an earlier release", timeout=self.endpoints.ready_seconds, check=self.platform.check,
@@ -215,7 +232,7 @@ class Stage:
         )
 
     def _release(
-        self, *, chart: Chart, watcher: Watcher, gateway: Gateway, load: Load, prometheus: PrometheusMonitor,
+        self, *, chart: Delivery, watcher: Watcher, gateway: Gateway, load: Load, prometheus: PrometheusMonitor,
         stable: BuiltImage, candidate: BuiltImage,
     ) -> Observation:
         load_started = time.time()
@@ -229,7 +246,9 @@ class Stage:
         self.say(f"releasing {self.scenario.candidate}; expected: {scenario_promise(self.scenario)}")
         chart.apply(candidate, trial=uuid.uuid4().hex[:8])
         decided = self._watch(
-            watcher, load, until=lambda: _decided(watcher, candidate.reference), deadline=deadline_of(self.scenario, self.options)
+            watcher, load, until=lambda: _decided(watcher, candidate.reference),
+            deadline=deadline_of(self.scenario, self.options),
+            tick=lambda: chart.tick(watcher, self.scenario.steps[0]),
         )
         decided_at = time.time()
         if decided:
@@ -245,11 +264,12 @@ class Stage:
         # A candidate that comes and goes is asked over some of its rounds.
         samples = gateway.sample(FINAL_SAMPLES, pause=0.2 if self.scenario.fault.effect is Effect.OUTAGE else 0.0)
         self._keep(watcher, released_at)
-        return observation_of(
+        observation = observation_of(
             watcher=watcher, load=load, scenario=self.scenario, endpoints=self.endpoints, stable=stable, candidate=candidate,
             stable_hash=stable_hash, released_at=released_at, decided_at=decided_at if decided else None,
             load_started=load_started, load_ended=load_ended, samples=samples, prometheus_ok=prometheus.ok,
         )
+        return chart.conclude(observation, watcher, gateway.sample)
 
     def _keep(self, watcher: Watcher, released_at: float) -> None:
         """Write down what `harness gate --replay` needs; that it could not is worth a line, and no verdict."""
@@ -267,11 +287,14 @@ class Stage:
         pods = watcher.history("pods")
         return (not pods or now - pods[-1].at >= QUIET_SECONDS) and prometheus.discovery_rests()
 
-    def _watch(self, watcher: Watcher, load: Load, *, until: Callable[[], bool], deadline: float) -> bool:
-        """Show what happens until the condition holds (True) or the deadline passes (False)."""
+    def _watch(
+        self, watcher: Watcher, load: Load, *, until: Callable[[], bool], deadline: float, tick: Callable[[], None] = lambda: None
+    ) -> bool:
+        """Show what happens until the condition holds (True) or the deadline passes (False); `tick` is called each time."""
         end = time.monotonic() + deadline
         while not until():
             self.platform.check()
+            tick()
             load.poll()
             self.show(watcher, load, self.released_at)
             if time.monotonic() > end:

@@ -35,6 +35,7 @@ class Seen:
 
 KINDS = ("rollouts", "analysisruns", "virtualservices", "replicasets", "pods")
 
+
 class Watcher:
     """Follows some kinds of objects of one namespace (None: of all), each in a thread of its own.
 

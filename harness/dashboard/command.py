@@ -23,10 +23,12 @@ def dashboards(platform: PlatformOptions, once: bool, port: int) -> int:
     lines, healthy = made.dashboards()
     for line in lines:
         click.echo(line)
-    if once:
+    from harness.dashboard.source import Source, Watchable  # noqa: PLC0415 -- `--help` should not wait for what a page needs
+
+    # Where there is Grafana, it shows what our page would.
+    if once or not isinstance(made, Watchable):
         return 0 if healthy else EXIT_PLATFORM
-    from harness.dashboard.server import serve  # noqa: PLC0415 -- `--help` should not wait for what only a page needs
-    from harness.dashboard.source import Source  # noqa: PLC0415
+    from harness.dashboard.server import serve  # noqa: PLC0415
 
     source = Source(made)
     source.start()

@@ -31,6 +31,7 @@ TEMPLATES = "analysistemplates"
 
 
 @runtime_checkable
+@runtime_checkable
 class Watchable(Protocol):
     """What the page needs of a platform."""
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from harness.observation.gitops import GitOpsFacts
+
 TIMESTAMP_RESOLUTION_SECONDS = 1.0
 """Kubernetes writes metav1.Time in whole seconds, cut off: the true moment lies up to this much later."""
 
@@ -195,6 +197,8 @@ class Observation:
     candidate_pods: PodFacts = PodFacts()
     faults_injected: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
     """How many faults of each kind the candidate's pods say they injected, as last scraped."""
+    gitops: GitOpsFacts | None = None
+    """What Git and Argo CD did, where the release was a commit."""
     watch_gaps: tuple[float, ...] = ()
     """When a watch of the API broke off: what changed until it was taken up again was not seen."""
 

@@ -28,6 +28,23 @@ class Images:
 
 
 @dataclass(frozen=True, kw_only=True)
+class GitOps:
+    """How a release is handed over as a commit: a Git repository that the harness writes and Argo CD pulls."""
+
+    push_url: str
+    """The repository as the harness pushes to it: a URL, or the path of a bare repository."""
+    repo_url: str
+    """The same repository as Argo CD reads it."""
+    namespace: str
+    """Where Argo CD looks for Applications."""
+    destination: str
+    """The cluster to deploy to, as Argo CD knows it: the address of its API."""
+    git: Path
+    """The program that commits."""
+    branch: str = "main"
+
+
+@dataclass(frozen=True, kw_only=True)
 class Endpoints:
     """Where a platform that is up can be reached."""
 
@@ -54,6 +71,8 @@ class Endpoints:
     """How long the stable version may take to be served, its image's way to the nodes included."""
     load_host: str = ""
     """A host beyond loopback that the user named as the one to load; empty: loopback only."""
+    gitops: GitOps | None = None
+    """Where Argo CD is, on a platform that has it."""
 
 
 @dataclass(frozen=True, kw_only=True)

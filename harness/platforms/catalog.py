@@ -14,6 +14,7 @@ from harness.platforms.existing import options as existing
 from harness.platforms.local.platform import LocalPlatform
 
 PORTS = frozenset({"gateway_port", "registry_port"})
+GITOPS = "gitops"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +25,8 @@ class PlatformOptions:
     run_dir: Path
     gateway_port: int
     registry_port: int
+    gitops: bool = False
+    """Whether the platform must have Argo CD."""
     given: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     """The options beyond --platform and --run-dir that were typed, by their keywords."""
 
@@ -69,7 +72,9 @@ class Entry:
 
 
 def _local(options: PlatformOptions) -> ManagedPlatform:
-    return LocalPlatform(run_dir=options.run_dir, gateway_port=options.gateway_port, registry_port=options.registry_port)
+    return LocalPlatform(
+        run_dir=options.run_dir, gateway_port=options.gateway_port, registry_port=options.registry_port, gitops=options.gitops
+    )
 
 
 def _existing(options: PlatformOptions) -> ManagedPlatform:
@@ -86,7 +91,7 @@ def _kind(options: PlatformOptions) -> ManagedPlatform:
 
 
 PLATFORMS: dict[str, Entry] = {
-    "local": Entry(make=_local, takes=PORTS),
+    "local": Entry(make=_local, takes=PORTS | {GITOPS}),
     "kind": Entry(make=_kind, takes=PORTS),
     "existing": Entry(make=_existing, takes=existing.NAMES),
 }
@@ -101,9 +106,10 @@ def make(options: PlatformOptions) -> ManagedPlatform:
 def refuse_foreign(options: PlatformOptions) -> None:
     """Raise UsageError for options of another platform: who gives them means something that would not happen."""
     entry = PLATFORMS[options.name]
-    foreign = sorted(f"--{name.replace('_', '-')}" for name in options.given if name not in entry.takes)
+    given = {*options.given, *([GITOPS] if options.gitops else [])}
+    foreign = sorted(f"--{name.replace('_', '-')}" for name in given - entry.takes)
     if foreign:
-        owners = sorted(name for name, its in PLATFORMS.items() if its.takes & set(options.given) - entry.takes)
+        owners = sorted(name for name, its in PLATFORMS.items() if its.takes & given - entry.takes)
         raise UsageError(
             f"--platform {options.name} has no {', '.join(foreign)}: that is for --platform {' or '.join(owners)}"
         )

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 from harness.observation import Observation
 from harness.scenario import Scenario
+from harness.verdict import gitops
 from harness.verdict.analyses import deciding_metric, gate_conditions, query_scope, step_analyses
 from harness.verdict.decision import decided_by_gate, decision_taken
 from harness.verdict.experiment import (
@@ -70,12 +71,13 @@ CHECKS: tuple[CheckFunction, ...] = (
     served_afterwards,
     user_requests,
     safe_in_time,
+    *gitops.CHECKS,
 )
 """In the order of the report: first what the experiment must be, then what the gate did."""
 
 OF_ANALYSES = frozenset({
     client_shares, faults_as_configured, fault_shown, measured_traffic, measured_outcomes, weight_at_steps, step_analyses,
-    deciding_metric, gate_conditions, query_scope,
+    deciding_metric, gate_conditions, query_scope, *gitops.OF_ANALYSES,
 })  # fmt: skip
 """Checks that have nothing to look at where the progress deadline decides: there is no analysis, and no traffic."""
 

@@ -27,6 +27,7 @@ PURE = [
     "harness/replay/analysis.py", "harness/replay/cases.py", "harness/replay/clock.py", "harness/replay/judge.py",
     "harness/replay/notation.py", "harness/replay/render.py", "harness/replay/samples.py", "harness/replay/subjects.py",
     "harness/replay/wire.py",
+    "harness/gitops/manifests.py",
     "harness/matrix/model.py", "harness/matrix/parse.py", "harness/matrix/render.py",
     "harness/platforms/cluster/rights.py",
     *(f"harness/platforms/kind/{name}.py" for name in

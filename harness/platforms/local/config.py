@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from harness.platforms.local.binaries import Binaries
+from harness.platforms.local.gitops_programs import GitOpsPrograms
 from harness.platforms.local.paths import RunPaths
 
 LOOPBACK = "127.0.0.1"
@@ -16,12 +17,16 @@ NODE = "local"
 MESH_NAMESPACE = "istio-system"
 ROLLOUTS_NAMESPACE = "argo-rollouts"
 APP_NAMESPACE = "webapp"
+ARGOCD_NAMESPACE = "argocd"
 SCRAPE_INTERVAL_SECONDS = 1
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ports:
-    """TCP ports on 127.0.0.1. The gateway's and the registry's are the specification's, the others are free ones."""
+    """TCP ports on 127.0.0.1. The gateway's and the registry's are the specification's, the others are free ones.
+
+    Those of GitOps are there in any case, and used where the platform has it.
+    """
 
     apiserver: int
     etcd: int
@@ -31,6 +36,12 @@ class Ports:
     envoy_admin: int
     prometheus: int
     rollout_metrics: int
+    git: int
+    redis: int
+    argocd_repo: int
+    argocd_repo_metrics: int
+    argocd_api: int
+    argocd_api_metrics: int
     gateway: int = GATEWAY_PORT
     registry: int = REGISTRY_PORT
 
@@ -54,6 +65,19 @@ class LocalConfig:
     image_store: Path
     address_range: str = "127.77.0.0/16"
     """Loopback addresses for pods; none is given out twice while the platform lives."""
+
+    gitops: GitOpsPrograms | None = None
+    """What a platform with Argo CD needs beyond the others; None for one without."""
+
+    @property
+    def git_root(self) -> Path:
+        """The folder of the platform's Git repositories."""
+        return self.paths.data / "git"
+
+    @property
+    def redis_credentials(self) -> Path:
+        """A folder with Redis' password, in the form in which Argo CD reads it."""
+        return self.paths.pki / "redis"
 
     @property
     def apiserver_url(self) -> str:

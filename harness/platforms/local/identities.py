@@ -6,9 +6,11 @@ from typing import Any
 
 import yaml
 
+from harness.platforms.local import gitops
 from harness.platforms.local.certs import Authority, Identity, kubeconfig, signing_key, write_private
 from harness.platforms.local.config import (
     APP_NAMESPACE,
+    ARGOCD_NAMESPACE,
     CLUSTER,
     LOOPBACK,
     MESH_NAMESPACE,
@@ -27,6 +29,11 @@ CLIENTS = (
     Identity(name="rollout-metrics", common_name="gateproof-rollout-metrics"),
     Identity(name="node-agent", common_name="gateproof-node-agent"),
 )
+GITOPS_CLIENTS = (
+    Identity(name="argocd-application-controller", common_name="argocd-application-controller"),
+    Identity(name="argocd-server", common_name="argocd-server"),
+)
+"""The repo-server has none: it only renders what Git holds, and never asks the API."""
 APISERVER = Identity(
     name="apiserver", common_name="kube-apiserver",
     hosts=(LOOPBACK, "10.96.0.1", "localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc"),
@@ -48,7 +55,7 @@ def write(config: LocalConfig) -> None:
         cert, key = issuer.issue(identity)
         write_private(config.cert(identity.name), cert)
         write_private(config.key(identity.name), key)
-    for identity in CLIENTS:
+    for identity in (*CLIENTS, *(GITOPS_CLIENTS if config.gitops else ())):
         cert, key = authority.issue(identity)
         write_private(config.cert(identity.name), cert)
         write_private(config.key(identity.name), key)
@@ -58,6 +65,8 @@ def write(config: LocalConfig) -> None:
         write_private(config.kubeconfig(identity.name), text)
         if identity is ADMIN:
             write_private(config.paths.kubeconfig, text)
+    if config.gitops:
+        gitops.write(config, authority.pem)
 
 
 def manifests() -> str:
@@ -93,6 +102,17 @@ def manifests() -> str:
         _bind("gateproof-rollout-metrics", "gateproof-rollout-metrics", "gateproof-rollout-metrics"),
         _bind("gateproof-node-agent", "gateproof-node-agent", "gateproof-node-agent"),
     ]
+    return yaml.safe_dump_all(objects, sort_keys=False)
+
+
+def gitops_manifests() -> str:
+    """Argo CD's namespace and settings, and upstream's roles (applied beside these) bound to the identities above."""
+    objects: list[dict[str, Any]] = [
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": ARGOCD_NAMESPACE}}, *gitops.settings(),
+    ]
+    for identity in GITOPS_CLIENTS:
+        name = identity.common_name
+        objects += [_bind(name, name, name), _bind(name, name, name, namespace=ARGOCD_NAMESPACE)]
     return yaml.safe_dump_all(objects, sort_keys=False)
 
 

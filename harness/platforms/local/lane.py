@@ -57,7 +57,7 @@ def lane(name: str, *, paths: RunPaths, program: Path, endpoints: Endpoints) -> 
         _wait_ready(process, url, log)
         yield replace(
             endpoints, namespace=namespace, host=f"{namespace}.local", prometheus_url=url, scratch=folder / "harness",
-            values={"analysis": {"prometheus": {"address": url}}, "gateway": {"host": f"{namespace}.local"}},
+            values={"analysis": {"prometheus": {"address": url}}, "gateway": {"host": f"{namespace}.local"}}, gitops=None,
         )  # fmt: skip
     finally:
         _stop(process)

@@ -9,27 +9,12 @@ import requests
 
 from harness.loopback import local_session
 from harness.platforms import Part
-from harness.platforms.local.config import LOOPBACK
 from harness.platforms.local.paths import RunPaths
 from harness.platforms.local.state import State
 
 ASK_SECONDS = 3.0
 GATEWAY = "gateway (webapp.local)"
 WELL = frozenset({"ready", "done"})
-
-
-def urls(now: State, kubectl: Path, paths: RunPaths) -> dict[str, str]:
-    """Where each thing can be reached, by what it is."""
-    if not now.ports:
-        return {}
-    return {
-        GATEWAY: f"http://{LOOPBACK}:{now.ports['gateway']}",
-        "registry": f"http://localhost:{now.ports['registry']}/v2/",
-        "Prometheus API": f"http://{LOOPBACK}:{now.ports['prometheus']}/api/v1/query?query=up",
-        "Envoy statistics": f"http://{LOOPBACK}:{now.ports['envoy_admin']}/stats/prometheus",
-        "rollout metrics": f"http://{LOOPBACK}:{now.ports['rollout_metrics']}/metrics",
-        "kubectl": f"{kubectl} --kubeconfig {paths.kubeconfig}",
-    }
 
 
 def asked(found: Mapping[str, str]) -> list[Part]:

@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from harness.errors import HarnessError, PlatformError
-from harness.platforms.local import binaries, state
+from harness.platforms.local import binaries, gitops_programs, state
 from harness.platforms.local.paths import RunPaths
 from harness.platforms.local.plan import claimed_addresses, configure, prepare, validated
 from harness.supervisor.errors import ComponentExited
@@ -69,13 +69,17 @@ class Owner:
         programs = binaries.find()
         if programs is None:
             raise PlatformError("the platform's programs are not built yet: run ./run.sh setup")
+        gitops = gitops_programs.find() if args.gitops else None
+        if args.gitops and gitops is None:
+            raise PlatformError("Argo CD is not built yet: run ./run.sh setup --gitops")
         config = configure(
-            self._paths, programs, gateway_port=args.gateway_port, registry_port=args.registry_port, address_range=addresses
-        )
+            self._paths, programs, gateway_port=args.gateway_port, registry_port=args.registry_port, address_range=addresses,
+            gitops=gitops,
+        )  # fmt: skip
         plan = validated(config)
         check_ports(plan.components)  # before the last run's logs are cleared
         prepare(config)
-        self._state = replace(self._state, ports=vars(config.ports), address_range=addresses)
+        self._state = replace(self._state, ports=vars(config.ports), address_range=addresses, gitops=args.gitops)
         self._supervisor = Supervisor(plan, self._paths.logs, self._on_event)
         if self._stop:
             raise PlatformError("stopped while starting")
@@ -124,6 +128,7 @@ def main() -> int:
     parser.add_argument("--detach", action="store_true")
     parser.add_argument("--gateway-port", type=int, required=True)
     parser.add_argument("--registry-port", type=int, required=True)
+    parser.add_argument("--gitops", action="store_true")
     args = parser.parse_args()
     paths = RunPaths(root=args.run_dir)
     owner = Owner(paths)

@@ -17,11 +17,12 @@ import psutil
 
 import harness
 from harness.errors import EXIT_USAGE, HarnessError, Inconclusive, PlatformError, UsageError
-from harness.platforms import Endpoints, Part, Say
-from harness.platforms.local import binaries, look, state
+from harness.platforms import Endpoints, GitOps, Part, Say
+from harness.platforms.local import binaries, gitops_programs, look, state
 from harness.platforms.local.components import components
-from harness.platforms.local.config import APP_NAMESPACE, CLUSTER, GATEWAY_PORT, LOOPBACK, REGISTRY_PORT
+from harness.platforms.local.config import APP_NAMESPACE, ARGOCD_NAMESPACE, CLUSTER, GATEWAY_PORT, LOOPBACK, REGISTRY_PORT
 from harness.platforms.local.lane import lane
+from harness.platforms.local.links import links
 from harness.platforms.local.paths import RunPaths
 from harness.platforms.local.plan import configure
 from harness.platforms.local.versions import versions
@@ -31,6 +32,7 @@ from harness.supervisor.ports import foreign_holder, owned_by
 START_TIMEOUT_SECONDS = 120.0
 STOP_TIMEOUT_SECONDS = 60.0
 CHART = Path(harness.__file__).parents[1] / "charts" / "webapp"
+REPOSITORY = "release.git"
 MEASURES = frozenset({"prometheus"})
 """What the gate measures with: when it dies the experiment is inconclusive, not the platform's own failure alone."""
 
@@ -42,6 +44,8 @@ class LocalPlatform:
     run_dir: Path
     gateway_port: int = GATEWAY_PORT
     registry_port: int = REGISTRY_PORT
+    gitops: bool = False
+    """Whether it must have Argo CD."""
     name: str = "local"
     most_lanes: int = 32
 
@@ -59,10 +63,14 @@ class LocalPlatform:
 
     def up(self, say: Say, *, detach: bool = True) -> state.State:
         """Start the platform, or find it running. Raises the owner's own error, in one line."""
-        binaries.ensure(say)
+        self.setup(say)
         self.paths.make()
         running = self.read()
         if running and running.phase == "ready":
+            if self.gitops and not running.gitops:
+                raise UsageError(
+                    f"the platform in {self.run_dir} is up without Argo CD: stop it with `down`, or choose another with --run-dir"
+                )
             say(f"the platform in {self.run_dir} is up already (pid {running.pid})")
             return running
         if running:
@@ -77,7 +85,7 @@ class LocalPlatform:
         argv = [
             sys.executable, "-m", "harness.platforms.local.owner", "--run-dir", str(self.run_dir), "--parent", str(os.getpid()),
             "--gateway-port", str(self.gateway_port), "--registry-port", str(self.registry_port),
-            *(["--detach"] if detach else []),
+            *(["--detach"] if detach else []), *(["--gitops"] if self.gitops else []),
         ]
         env = os.environ | {"PYTHONPATH": str(Path(harness.__file__).parents[1])}
         with (self.run_dir / "owner.log").open("w") as log:
@@ -183,8 +191,15 @@ class LocalPlatform:
         return Endpoints(
             kubeconfig=self.paths.kubeconfig, context=CLUSTER, gateway_url=f"http://{LOOPBACK}:{now.ports['gateway']}",
             prometheus_url=f"http://{LOOPBACK}:{now.ports['prometheus']}", registry=f"localhost:{now.ports['registry']}",
-            namespace=APP_NAMESPACE, scratch=self.paths.data / "harness",
+            namespace=APP_NAMESPACE, scratch=self.paths.data / "harness", gitops=self._gitops(now),
         )
+
+    def _gitops(self, now: state.State) -> GitOps | None:
+        programs = gitops_programs.find() if now.gitops else None
+        return None if programs is None else GitOps(
+            push_url=str(self.paths.data / "git" / REPOSITORY), repo_url=f"http://{LOOPBACK}:{now.ports['git']}/{REPOSITORY}",
+            namespace=ARGOCD_NAMESPACE, destination=f"https://{LOOPBACK}:{now.ports['apiserver']}", git=programs.git,
+        )  # fmt: skip
 
     def _running(self) -> state.State:
         now = self.read()
@@ -243,16 +258,21 @@ class LocalPlatform:
 
     def facts(self) -> Mapping[str, str]:
         """Versions of every part, from the lock files that pin them."""
-        return versions()
+        return versions(gitops=self.gitops)
 
     def setup(self, say: Say) -> None:
         """Have every program built."""
         binaries.ensure(say)
+        if self.gitops:
+            gitops_programs.ensure(say)
 
     def plan(self) -> str:
         """What `up` would start, as text."""
         found = binaries.find() or binaries.cached()
-        config = configure(self.paths, found, gateway_port=self.gateway_port, registry_port=self.registry_port)
+        gitops = gitops_programs.expected() if self.gitops else None
+        config = configure(
+            self.paths, found, gateway_port=self.gateway_port, registry_port=self.registry_port, gitops=gitops
+        )
         return render(plan(components(config), existing={c.argv[0] for c in components(config)}))
 
     def healthy(self) -> bool:
@@ -283,7 +303,9 @@ class LocalPlatform:
         return "\n".join(rows)
 
     def _urls(self, now: state.State) -> dict[str, str]:
-        return look.urls(now, self.tools()["kubectl"], self.paths)
+        return links(
+            now.ports, kubectl=self.tools()["kubectl"], kubeconfig=self.paths.kubeconfig, gitops=now.gitops
+        ) if now.ports else {}
 
     def parts(self) -> list[Part]:
         """Each part, and whether it is well. Raises PlatformError when the platform is not up."""

@@ -30,6 +30,8 @@ class State:
     exit_code: int | None = None
     ports: dict[str, int] = field(default_factory=dict)
     address_range: str = ""
+    gitops: bool = False
+    """Whether Argo CD, its Redis and its Git server are among the components."""
     components: list[dict[str, Any]] = field(default_factory=list)
     died: dict[str, str] = field(default_factory=dict)
     """Components that ended by themselves after they were ready: name to the one line about it."""

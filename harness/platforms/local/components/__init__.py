@@ -6,13 +6,19 @@ from pathlib import Path
 
 from harness.platforms.local.components import (
     apiserver,
+    argocd_bootstrap,
+    argocd_controller,
+    argocd_repo_server,
+    argocd_server,
     bootstrap,
     controller_manager,
     etcd,
     gateway,
+    git_server,
     istiod,
     node_agent,
     prometheus,
+    redis,
     registry,
     rollout_metrics,
     rollouts,
@@ -24,11 +30,13 @@ _MODULES = (
     etcd, apiserver, bootstrap, controller_manager, rollouts, istiod, gateway, registry, prometheus, node_agent,
     rollout_metrics,
 )
+_GITOPS = (git_server, redis, argocd_bootstrap, argocd_repo_server, argocd_controller, argocd_server)
 
 
 def components(config: LocalConfig) -> tuple[Component, ...]:
     """Every component, in the order in which a reader would tell of them; the start order comes from their needs."""
-    return tuple(component for module in _MODULES for component in module.components(config))
+    modules = (*_MODULES, *(_GITOPS if config.gitops else ()))
+    return tuple(component for module in modules for component in module.components(config))
 
 
 def files(config: LocalConfig) -> dict[Path, str]:
@@ -40,4 +48,5 @@ def files(config: LocalConfig) -> dict[Path, str]:
         **gateway.files(config),
         **registry.files(config),
         **prometheus.files(config, declared),
+        **(argocd_bootstrap.files(config) if config.gitops else {}),
     }

@@ -1,0 +1,72 @@
+"""Argo CD as its own API objects: projects and Applications, a refresh, a sync. On any cluster that has it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from kubernetes import client, config
+from urllib3.exceptions import HTTPError
+
+from harness.errors import PlatformError
+
+GROUP, VERSION = "argoproj.io", "v1alpha1"
+REFRESH = "argocd.argoproj.io/refresh"
+TIMEOUT_SECONDS = 10.0
+NOT_FOUND = 404
+
+
+class ArgoCd:
+    """The objects of one Argo CD. Every call raises PlatformError when the API refuses it or does not answer."""
+
+    def __init__(self, *, kubeconfig: Path, context: str, namespace: str) -> None:
+        connection = config.new_client_from_config(config_file=str(kubeconfig), context=context)  # type: ignore[no-untyped-call]
+        self._api = client.CustomObjectsApi(connection)
+        self._namespace = namespace
+
+    def put(self, plural: str, wanted: Mapping[str, Any]) -> None:
+        """Create an object, or give the one that is there this spec."""
+        name = str(wanted["metadata"]["name"])
+        found = self.get(plural, name)
+        if found is None:
+            self._call("create_namespaced_custom_object", plural, body=dict(wanted))
+        else:
+            version = found["metadata"]["resourceVersion"]
+            metadata = {**wanted["metadata"], "resourceVersion": version}
+            self._call("replace_namespaced_custom_object", plural, name=name, body={**wanted, "metadata": metadata})
+
+    def get(self, plural: str, name: str) -> Mapping[str, Any] | None:
+        """One object, or None where there is none."""
+        found: Mapping[str, Any] | None = self._call("get_namespaced_custom_object", plural, name=name, missing=True)
+        return found
+
+    def refresh(self, name: str) -> None:
+        """Have the Application compared at once with what Git holds now."""
+        self._patch(name, {"metadata": {"annotations": {REFRESH: "normal"}}})
+
+    def sync(self, name: str, *, revision: str, options: Sequence[str], by: str) -> None:
+        """Have this commit applied now, whatever differs."""
+        operation = {"initiatedBy": {"username": by}, "sync": {"revision": revision, "syncOptions": list(options)}}
+        self._patch(name, {"operation": operation})
+
+    def delete(self, plural: str, name: str) -> bool:
+        """Delete an object, an Application with all that it brought. Returns whether there was one."""
+        return self._call("delete_namespaced_custom_object", plural, name=name, missing=True) is not None
+
+    def _patch(self, name: str, change: Mapping[str, Any]) -> None:
+        self._call("patch_namespaced_custom_object", "applications", name=name, body=change)
+
+    def _call(self, verb: str, plural: str, *, missing: bool = False, **arguments: Any) -> Any:
+        try:
+            return getattr(self._api, verb)(
+                group=GROUP, version=VERSION, namespace=self._namespace, plural=plural,
+                _request_timeout=TIMEOUT_SECONDS, **arguments,
+            )  # fmt: skip
+        except client.ApiException as error:
+            if missing and error.status == NOT_FOUND:
+                return None
+            told = str(error.body or error.reason).splitlines()[0]
+            raise PlatformError(f"{verb.partition('_')[0]} {plural} {arguments.get('name', '')}: {error.status} {told}") from None
+        except HTTPError as error:
+            raise PlatformError(f"{verb.partition('_')[0]} {plural}: the API does not answer ({error})") from None
