@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -94,3 +95,16 @@ def test_help_names_the_options_that_matter(shell: str) -> None:
     assert done.returncode == 0, done.stderr
     for option in ("--window", "--rps", "--report-dir", "--error-rate", "--latency-ms", "--keep", "--web", "--set"):
         assert option in done.stdout
+
+
+def test_a_link_to_an_environment_with_other_packages_is_left_alone(tmp_path: Path) -> None:
+    shutil.copy(ROOT / "run.sh", tmp_path)
+    (tmp_path / "requirements.lock").write_text("nothing==1\n")
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    (theirs / "kept").touch()
+    (tmp_path / ".venv").symlink_to(theirs)
+    done = call("./run.sh", "status", cwd=tmp_path)
+    assert done.returncode == 2
+    assert ".venv is a link" in one_line(done)
+    assert (theirs / "kept").exists()

@@ -56,7 +56,7 @@ def test_each_part_that_asks_the_api_has_an_identity_of_its_own() -> None:
         for argument in component.argv
         if argument.startswith("--kubeconfig=")
     ]
-    assert len(used) == len(set(used)) == 6
+    assert len(used) == len(set(used)) == 7
     assert "/run/kubeconfig" not in used
 
 
