@@ -45,7 +45,7 @@ class Theirs:
             "--gateway-url", f"http://127.0.0.1:{self.ports['gateway']}", "--prometheus-url", prometheus,
             "--prometheus-address", prometheus, "--registry", f"localhost:{self.ports['registry']}",
             # One registry with two names, as where a cluster has its own for it.
-            "--push-registry", f"127.0.0.1:{self.ports['registry']}",
+            "--base-image", "none", "--push-registry", f"127.0.0.1:{self.ports['registry']}",
             "--run-dir", str(self.run_dir),
         ]
 
