@@ -15,7 +15,7 @@ from chart_api import api_server
 from chart_support import CHART, definitions
 
 from harness.chart import Helm
-from harness.errors import HarnessError, PlatformError
+from harness.errors import HarnessError, PlatformError, UsageError
 from harness.platforms import Endpoints, Images
 from harness.platforms.cluster import access
 from harness.platforms.cluster.reach import At, Forward, reached
@@ -200,3 +200,42 @@ def test_the_role_for_a_port_forward_is_enough_and_all_of_it_is_used(audited: Au
 
     assert [each for each in asked if each.code == 403] == []
     assert set().union(*(each.rights for each in asked)) == {(each.group, each.resource, each.verb) for each in rights}
+
+
+def stranger(audited: Audited, namespace: str) -> None:
+    """A Rollout of our name that somebody else made."""
+    audited.api.run("create", "--filename", "-", given={
+        "apiVersion": "argoproj.io/v1alpha1", "kind": "Rollout", "metadata": {"name": "webapp", "namespace": namespace},
+        "spec": {"selector": {"matchLabels": {"a": "b"}}, "template": {"metadata": {"labels": {"a": "b"}}}},
+    })  # fmt: skip
+
+
+def test_somebody_elses_release_of_our_name_is_not_touched(audited: Audited, cases: Cases) -> None:
+    case = cases.make(ExistingPlatform)
+    stranger(audited, case.namespace)
+    before = objects_in(audited, case.namespace)
+    with pytest.raises(UsageError, match=r"holds a release webapp that no run of ours made"):
+        case.release()
+    assert objects_in(audited, case.namespace) == before
+    assert {each.verb for each in audited.requests(case.namespace)} <= {"get", "list"}
+    assert case.platform.ledger.claims() == []
+
+
+def test_a_plan_tells_each_right_and_changes_nothing(audited: Audited, cases: Cases) -> None:
+    case = cases.make(ExistingPlatform, verb="patch")
+    before = objects_in(audited, case.namespace)
+    told = case.platform.plan()
+    assert f"namespace {case.namespace} is there and stays" in told
+    assert "granted  create rollouts.argoproj.io in" in told
+    assert "missing  patch rollouts.argoproj.io in" in told
+    assert "missing  list" not in told
+    assert objects_in(audited, case.namespace) == before
+    assert {each.verb for each in audited.requests(case.namespace)} <= {"get"}
+
+
+def test_a_load_target_that_answers_as_nobodys_pod_gets_no_load(cases: Cases) -> None:
+    case = cases.make(ExistingPlatform)
+    audited = cases.audited
+    audited.api.run("delete", "pod", POD, "--namespace", case.namespace, "--grace-period=0", "--force")
+    with pytest.raises(PlatformError, match=rf"answered for {case.namespace}\.local as pod {POD}, .*no load was sent"):
+        case.release()
