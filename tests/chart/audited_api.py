@@ -36,8 +36,11 @@ class Request:
 
     @property
     def rights(self) -> set[tuple[str, str, str]]:
-        """What it takes to be allowed this. An apply that makes its object (201) takes the right to create it too."""
-        made = {"create"} if self.verb == "patch" and self.code == 201 else set()
+        """What it takes to be allowed this: an apply that makes its object (201), and a stream (101), take `create` as well.
+
+        The server asks for that itself, and so it is no request of its own; that it does, the tests without a right show.
+        """
+        made = {"create"} if (self.verb, self.code) in {("patch", 201), ("get", 101)} else set()
         return {(self.group, self.resource, verb) for verb in {self.verb, *made}}
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 import yaml
+from audited_api import Audited, flags
 from chart_api import Api, api_server
 from chart_support import CHART, PLATFORMS, Object, Render, closed, definitions
 from chart_tools import check_programs, operator_definitions
@@ -29,6 +30,15 @@ def api(bin_dir: Path, crd_dir: Path, tmp_path_factory: pytest.TempPathFactory) 
     assert len(wanted) == len(ARGO | ISTIO), "crd_dir holds other definitions than expected"
     with api_server(bin_dir, tmp_path_factory.mktemp("api"), [*wanted, *operator_definitions()]) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def audited(bin_dir: Path, crd_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Audited]:
+    """Another one, which writes down who asks it for what."""
+    folder = tmp_path_factory.mktemp("audited")
+    wanted = [each for each in definitions(crd_dir) if each["spec"]["group"] in {"argoproj.io", "networking.istio.io"}]
+    with api_server(bin_dir, folder, wanted, flags=flags(folder)) as running:
+        yield Audited(api=running, folder=folder)
 
 
 @pytest.fixture(scope="session")

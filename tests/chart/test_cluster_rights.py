@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-from audited_api import Audited, answering, flags
-from chart_api import api_server
-from chart_support import CHART, definitions
+from audited_api import Audited, answering
+from chart_support import CHART
 
 from harness.chart import Helm
-from harness.errors import HarnessError, PlatformError
+from harness.errors import HarnessError, PlatformError, UsageError
 from harness.platforms import Endpoints, Images
 from harness.platforms.cluster import access
-from harness.platforms.cluster.reach import At, Forward, reached
-from harness.platforms.cluster.rights import in_namespace, kinds_of, manifest, to_forward
+from harness.platforms.cluster.reach import At
+from harness.platforms.cluster.rights import in_namespace, kinds_of, manifest
 from harness.platforms.existing.platform import ExistingPlatform
 from harness.run import Options, Stage, refuse_bad_chart
 from harness.scenario import success
@@ -34,14 +32,6 @@ IMAGES = [
 ]
 SUBJECT = {"kind": "User", "name": "nobody"}
 NAMES = iter(f"run-{number}" for number in range(1000))
-
-
-@pytest.fixture(scope="module")
-def audited(bin_dir: Path, crd_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Audited]:
-    folder = tmp_path_factory.mktemp("audited")
-    wanted = [each for each in definitions(crd_dir) if each["spec"]["group"] in {"argoproj.io", "networking.istio.io"}]
-    with api_server(bin_dir, folder, wanted, flags=flags(folder)) as api:
-        yield Audited(api=api, folder=folder)
 
 
 @pytest.fixture(scope="module")
@@ -175,28 +165,40 @@ def test_a_user_without_rights_is_told_all_that_is_missing_before_anything_is_ma
     assert {each.verb for each in audited.requests(case.namespace)} <= {"get", "list"}
 
 
-def test_the_role_for_a_port_forward_is_enough_and_all_of_it_is_used(audited: Audited, tmp_path: Path, bin_dir: Path) -> None:
-    namespace, labels = next(NAMES), {"app": "gateway"}
-    rights = to_forward(namespace)
-    kubeconfig = audited.user(namespace, manifest(rights, namespace=namespace, subject=SUBJECT)[0])
+def stranger(audited: Audited, namespace: str) -> None:
+    """A Rollout of our name that somebody else made."""
     audited.api.run("create", "--filename", "-", given={
-        "apiVersion": "v1", "kind": "Service", "metadata": {"name": "gateway", "namespace": namespace},
-        "spec": {"selector": labels, "ports": [{"port": 80, "targetPort": 8080}]},
+        "apiVersion": "argoproj.io/v1alpha1", "kind": "Rollout", "metadata": {"name": "webapp", "namespace": namespace},
+        "spec": {"selector": {"matchLabels": {"a": "b"}}, "template": {"metadata": {"labels": {"a": "b"}}}},
     })  # fmt: skip
-    audited.api.run("create", "--filename", "-", given={
-        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": POD, "namespace": namespace, "labels": labels},
-        "spec": {"nodeName": "nowhere", "containers": [{"name": "app", "image": "registry.invalid/gateway"}]},
-    })  # fmt: skip
-    running = {"status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}}
-    audited.api.run("patch", "pod", POD, "--namespace", namespace, "--subresource=status", f"--patch={json.dumps(running)}")
-    service = Forward(namespace=namespace, name="gateway", port=80)
-    found = access.find(kubeconfig, "runner")
-    # There is no kubelet that could open the stream: it fails after everything was asked for.
-    with pytest.raises(PlatformError, match="no port-forward to the gateway"), reached(
-        service, name="gateway", access=found, kubectl=bin_dir / "kubectl", folder=tmp_path
-    ):
-        pass
-    asked = audited.requests(namespace)
 
-    assert [each for each in asked if each.code == 403] == []
-    assert set().union(*(each.rights for each in asked)) == {(each.group, each.resource, each.verb) for each in rights}
+
+def test_somebody_elses_release_of_our_name_is_not_touched(audited: Audited, cases: Cases) -> None:
+    case = cases.make(ExistingPlatform)
+    stranger(audited, case.namespace)
+    before = objects_in(audited, case.namespace)
+    with pytest.raises(UsageError, match=r"holds a release webapp that no run of ours made"):
+        case.release()
+    assert objects_in(audited, case.namespace) == before
+    assert {each.verb for each in audited.requests(case.namespace)} <= {"get", "list"}
+    assert case.platform.ledger.claims() == []
+
+
+def test_a_plan_tells_each_right_and_changes_nothing(audited: Audited, cases: Cases) -> None:
+    case = cases.make(ExistingPlatform, verb="patch")
+    before = objects_in(audited, case.namespace)
+    told = case.platform.plan()
+    assert f"namespace {case.namespace} is there and stays" in told
+    assert "granted  create rollouts.argoproj.io in" in told
+    assert "missing  patch rollouts.argoproj.io in" in told
+    assert "missing  list" not in told
+    assert objects_in(audited, case.namespace) == before
+    assert {each.verb for each in audited.requests(case.namespace)} <= {"get"}
+
+
+def test_a_load_target_that_answers_as_nobodys_pod_gets_no_load(cases: Cases) -> None:
+    case = cases.make(ExistingPlatform)
+    audited = cases.audited
+    audited.api.run("delete", "pod", POD, "--namespace", case.namespace, "--grace-period=0", "--force")
+    with pytest.raises(PlatformError, match=rf"answered for {case.namespace}\.local as pod {POD}, .*no load was sent"):
+        case.release()

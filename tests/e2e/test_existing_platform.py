@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import yaml
 from e2e_support import LIMIT_SECONDS, ROOT, Ended, Place, outcome, run, wait_until
+from kubelet_support import forwarding_node, service
 
 from harness.platforms.local import binaries
 from harness.platforms.local.paths import cache_root
@@ -45,7 +46,7 @@ class Theirs:
             "--gateway-url", f"http://127.0.0.1:{self.ports['gateway']}", "--prometheus-url", prometheus,
             "--prometheus-address", prometheus, "--registry", f"localhost:{self.ports['registry']}",
             # One registry with two names, as where a cluster has its own for it.
-            "--push-registry", f"127.0.0.1:{self.ports['registry']}",
+            "--base-image", "none", "--push-registry", f"127.0.0.1:{self.ports['registry']}",
             "--run-dir", str(self.run_dir),
         ]
 
@@ -53,12 +54,8 @@ class Theirs:
         return [sys.executable, "-m", "harness", *arguments, *self.options]
 
     def run(self, *arguments: str) -> Ended:
-        """Run one command to its end, with a current context that leads nowhere."""
-        done = subprocess.run(
-            self.argv(*arguments), capture_output=True, text=True, timeout=LIMIT_SECONDS, check=False, cwd=ROOT,
-            stdin=subprocess.DEVNULL, env=os.environ | {"KUBECONFIG": os.devnull},
-        )
-        return Ended(code=done.returncode, out=done.stdout, err=done.stderr)
+        """Run one command to its end."""
+        return harness(*arguments, *self.options)
 
     def admin(self, *arguments: str, given: str | None = None) -> str:
         """What kubectl prints to the cluster's administrator."""
@@ -73,6 +70,15 @@ class Theirs:
     def namespaces(self) -> set[str]:
         """All namespaces of the cluster."""
         return set(self.admin("get", "namespaces", "--output=name").split())
+
+
+def harness(*arguments: str) -> Ended:
+    """Run one command to its end, with a current context that leads nowhere."""
+    done = subprocess.run(
+        [sys.executable, "-m", "harness", *arguments], capture_output=True, text=True, timeout=LIMIT_SECONDS, check=False,
+        cwd=ROOT, stdin=subprocess.DEVNULL, env=os.environ | {"KUBECONFIG": os.devnull},
+    )  # fmt: skip
+    return Ended(code=done.returncode, out=done.stdout, err=done.stderr)
 
 
 def kubectl(place: Place, *arguments: str, given: str | None = None) -> str:
@@ -101,12 +107,8 @@ def theirs(platform: Place, tmp_path: Path) -> Iterator[Theirs]:
     namespace = f"team-{uuid.uuid4().hex[:6]}"
     kubectl(platform, "create", "namespace", namespace)
     kubectl(platform, "create", "serviceaccount", USER, "--namespace", namespace)
-    role = subprocess.run(
-        [sys.executable, "-m", "harness", "role", "--namespace", namespace, "--service-account", f"{namespace}:{USER}",
-         "--values", VALUES],
-        capture_output=True, text=True, timeout=60, check=True, cwd=ROOT,
-    )  # fmt: skip
-    kubectl(platform, "create", "--filename", "-", given=role.stdout)
+    role = harness("role", "--namespace", namespace, "--service-account", f"{namespace}:{USER}", "--values", VALUES)
+    kubectl(platform, "create", "--filename", "-", given=role.out)
     status = json.loads(run("status", "--output", "json", place=platform).out)
     yield Theirs(
         place=platform, namespace=namespace, kubeconfig=kubeconfig_of(platform, namespace, tmp_path / "kubeconfig"),
@@ -157,17 +159,45 @@ def test_a_campaign_with_lanes_of_images_that_are_there_in_namespaces_that_come_
     # Neither says of itself that it is v1.0, or has a fault: their pods are told.
     _, two = (build(Variant(tag=tag), registry=registry, crane=found["crane"], cache=cache_root()) for tag in ("one", "two"))
     before, url = theirs.namespaces(), "http://127.0.0.1:{}".format
-    ended = subprocess.run(
-        [sys.executable, "-m", "harness", "trials", "--count", "2", "--lanes", "2", "--error-rate", "20", *SHORT,
-         "--campaign", str(tmp_path / "campaign"), "--platform", "existing", "--run-dir", str(theirs.run_dir),
-         "--kubeconfig", str(theirs.place.run_dir / "kubeconfig"), "--context", "gateproof",
-         "--gateway-url", url(theirs.ports["gateway"]), "--prometheus-url", url(theirs.ports["prometheus"]),
-         "--prometheus-address", url(theirs.ports["prometheus"]),
-         "--no-build", "--image-stable", f"{registry}/webapp:one", "--image-canary", two.reference],
-        capture_output=True, text=True, timeout=LIMIT_SECONDS, check=False, cwd=ROOT,
+    ended = harness(
+        "trials", "--count", "2", "--lanes", "2", "--error-rate", "20", *SHORT,
+        "--campaign", str(tmp_path / "campaign"), "--platform", "existing", "--run-dir", str(theirs.run_dir),
+        "--kubeconfig", str(theirs.place.run_dir / "kubeconfig"), "--context", "gateproof",
+        "--gateway-url", url(theirs.ports["gateway"]), "--prometheus-url", url(theirs.ports["prometheus"]),
+        "--prometheus-address", url(theirs.ports["prometheus"]),
+        "--no-build", "--image-stable", f"{registry}/webapp:one", "--image-canary", two.reference,
     )  # fmt: skip
-    assert ended.returncode == 0, ended.stderr
-    summary = json.loads(ended.stdout)
-    assert (summary["rollback"]["trials"], summary["rollback"]["successes"]) == (2, 2), ended.stderr
+    assert ended.code == 0, ended.err
+    summary = ended.report
+    assert (summary["rollback"]["trials"], summary["rollback"]["successes"]) == (2, 2), ended.err
     assert summary["lanes"]["lanes_at_most"] == 2
     assert theirs.namespaces() == before
+
+
+def test_a_release_is_judged_through_port_forwards_alone(theirs: Theirs, tmp_path: Path) -> None:
+    """The gateway and Prometheus of the platform stand behind Services here, with the forwarding half of a real kubelet."""
+    gateway, prometheus = theirs.ports["gateway"], theirs.ports["prometheus"]
+
+    def admin(*arguments: str, given: object = None) -> str:
+        return theirs.admin(*arguments, given=None if given is None else json.dumps(given))
+
+    admin("create", "namespace", "parts")
+    role = list(yaml.safe_load_all(harness(
+        "role", "--namespace", theirs.namespace, "--service-account", f"{theirs.namespace}:{USER}", "--forward-to", "parts"
+    ).out))  # fmt: skip
+    with forwarding_node(admin, tmp_path):
+        for each in role[2:]:
+            admin("create", "--filename", "-", given=each)
+        service(admin, "gateway", "parts", port=gateway, target=gateway)
+        service(admin, "prometheus", "parts", port=9090, target=prometheus)
+        ended = harness(
+            "failure", *SHORT, "--rps", "50", "--platform", "existing", "--context", USER, "--kubeconfig", str(theirs.kubeconfig),
+            "--namespace", theirs.namespace, "--gateway-service", f"parts/gateway:{gateway}",
+            "--prometheus-service", "parts/prometheus:9090", "--prometheus-address", f"http://127.0.0.1:{prometheus}",
+            "--registry", f"localhost:{theirs.ports['registry']}", "--base-image", "none", "--run-dir", str(theirs.run_dir),
+        )  # fmt: skip
+        admin("delete", "namespace", "parts", "--wait=false")
+        admin("delete", "pods", "--all", "--namespace", "parts", "--force", "--grace-period=0")
+    assert ended.code == 0, outcome(ended)
+    assert ended.check("decision")["actual"] == "rolled back"
+    assert ended.check("offered load")["passed"]

@@ -97,7 +97,7 @@ def manifest(rights: Iterable[Right], *, namespace: str, subject: Mapping[str, A
 
 
 def to_forward(namespace: str) -> tuple[Right, ...]:
-    """What a port-forward to a Service of this namespace needs there: by WebSocket (get), or else by SPDY (create)."""
+    """What a port-forward to a Service of this namespace takes. A stream by WebSocket is a get that needs the right to create."""
     wanted = {"services": ["get"], "pods": ["get", "list"], "pods/portforward": ["create", "get"]}
     return tuple(
         Right(group="", resource=resource, verb=verb, namespace=namespace) for resource, verbs in wanted.items() for verb in verbs
