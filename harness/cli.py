@@ -17,6 +17,7 @@ from harness.matrix.command import matrix
 from harness.oc.command import oc
 from harness.options import Common, common_options, fault_options, options_of, platform_options
 from harness.platforms.catalog import PlatformOptions, make
+from harness.platforms.cluster.command import role
 from harness.replay.command import gate
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 120}
@@ -120,6 +121,7 @@ cli.add_command(lint)
 cli.add_command(oc)
 cli.add_command(gate)
 cli.add_command(matrix)
+cli.add_command(role)
 
 
 def _say(line: str) -> None:

@@ -16,7 +16,7 @@ import yaml
 import harness
 from harness.errors import UsageError
 from harness.faults import FAULTS
-from harness.platforms.catalog import PLATFORMS, PORTS, PlatformOptions
+from harness.platforms.catalog import PLATFORMS, PORTS, PlatformOptions, refuse_foreign
 from harness.platforms.existing import options as existing
 
 CHART = Path(harness.__file__).parents[1] / "charts" / "webapp"
@@ -63,6 +63,7 @@ def platform_options(command: Callable[..., Any]) -> Callable[..., Any]:
             name=name, run_dir=run_dir.absolute(), gateway_port=gateway_port, registry_port=registry_port,
             given={key: own.get(key) for key in typed},
         )
+        refuse_foreign(options)
         return command(*args, platform=options, **kwargs)
 
     return wrapped

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from harness.errors import UsageError
+from harness.images.base import pulled
 from harness.images.crane import InvalidImageName, split_reference
 from harness.platforms import Images
 from harness.variants import REPOSITORY, BuiltImage, Variant, build
@@ -18,7 +19,8 @@ def supply(variant: Variant, source: Images, *, given: str, crane: Path, cache: 
     """
     if given:
         return taken(variant, given)
-    built = build(variant, registry=source.push_registry or source.registry, crane=crane, cache=cache)
+    base = pulled(source.base, crane=crane, cache=cache) if source.base else None
+    built = build(variant, registry=source.push_registry or source.registry, crane=crane, cache=cache, base=base)
     return named_for_pulling(built, source.registry)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
+from harness.images.base import Base
 from harness.images.build import attach, push_image
 from harness.images.layers import Layer, dependencies_layer, webapp_files, webapp_layer
 from harness.images.spec import INTERPRETER_LABEL, ImageConfig, node_interpreter
@@ -114,12 +115,13 @@ def build(
     revision: str | None = None,
     source: Path = SOURCE,
     epoch: int = 0,
+    base: Base | None = None,
 ) -> BuiltImage:
     """Build a variant and push it with its bill of materials to `registry`, such as localhost:5001; `cache` keeps the layers.
 
     The same source and installed distributions give the same digest. Without a `revision` the image is labelled by the hash of
-    its source. `epoch` is the image's time in seconds (SOURCE_DATE_EPOCH). Raises RegistryUnavailable, and PlatformError
-    when a distribution is missing.
+    its source. With a `base`, which brings the interpreter, it runs in any container runtime. `epoch` is the image's time in
+    seconds (SOURCE_DATE_EPOCH). Raises RegistryUnavailable, and PlatformError when a distribution is missing.
     """
     from harness.images.sbom import MEDIA_TYPE, webapp_sbom  # noqa: PLC0415  0.2 s that only a build is to pay for
 
@@ -132,6 +134,7 @@ def build(
         layers=layers,
         config=image_config(variant, revision=revision),
         epoch=epoch,
+        base=base,
     )
     lock = (SOURCE / "requirements.lock").read_text()
     bill = webapp_sbom(webapp_files(source), version=variant.tag, lock=lock, epoch=epoch)

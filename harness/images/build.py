@@ -13,17 +13,22 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from harness.images.base import Base
 from harness.images.crane import Crane, architecture, split_reference
 from harness.images.layers import Layer
 from harness.images.spec import ImageConfig
 
 _MEDIA = "application/vnd.oci.image"
+_ANNOTATION = "org.opencontainers.image"
 # The configuration of an artifact that has none, as the OCI image specification wants it.
 _EMPTY_MEDIA, _EMPTY = "application/vnd.oci.empty.v1+json", b"{}"
 
 
-def push_image(*, crane: Path, reference: str, layers: Sequence[Layer], config: ImageConfig, epoch: int = 0) -> str:
-    """Push an image of `layers` (lowest first) and `config` as `reference`; returns its digest.
+def push_image(
+    *, crane: Path, reference: str, layers: Sequence[Layer], config: ImageConfig, epoch: int = 0,
+    base: Base | None = None,
+) -> str:
+    """Push an image of `layers` (lowest first), on top of `base`, and `config` as `reference`; returns its digest.
 
     Nothing in it depends on when or where it is made: `epoch`, in seconds, is its time of creation.
     Raises RegistryUnavailable.
@@ -34,11 +39,15 @@ def push_image(*, crane: Path, reference: str, layers: Sequence[Layer], config: 
             blob = blobs / layer.digest.removeprefix("sha256:")
             if not blob.exists():
                 blob.hardlink_to(layer.path)
+        for below in base.layer_files() if base else ():
+            if not (blobs / below.name).exists():
+                (blobs / below.name).hardlink_to(below)
+        own = [{"mediaType": f"{_MEDIA}.layer.v1.tar", "digest": one.digest, "size": one.size} for one in layers]
         manifest = {
             "schemaVersion": 2,
             "mediaType": f"{_MEDIA}.manifest.v1+json",
-            "config": _blob(blobs, f"{_MEDIA}.config.v1+json", _json(config_document(config, layers, epoch=epoch))),
-            "layers": [{"mediaType": f"{_MEDIA}.layer.v1.tar", "digest": one.digest, "size": one.size} for one in layers],
+            "config": _blob(blobs, f"{_MEDIA}.config.v1+json", _json(config_document(config, layers, epoch=epoch, base=base))),
+            "layers": [*(base.layers if base else ()), *own],
         }
         _index(folder, blobs, manifest)
         return Crane(crane).push(folder, reference)
@@ -66,10 +75,15 @@ def attach(*, crane: Path, subject: str, media_type: str, content: bytes) -> str
         return Crane(crane).push(folder, f"{repository}@{artifact}")
 
 
-def config_document(config: ImageConfig, layers: Sequence[Layer], *, epoch: int = 0) -> dict[str, Any]:
+def config_document(
+    config: ImageConfig, layers: Sequence[Layer], *, epoch: int = 0, base: Base | None = None
+) -> dict[str, Any]:
     """The image configuration that the OCI specification wants, with `config` as its execution parameters."""
     created = datetime.fromtimestamp(epoch, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     values = asdict(config)
+    env = (base.env if base else {}) | values["env"]
+    below = {f"{_ANNOTATION}.base.name": base.reference, f"{_ANNOTATION}.base.digest": base.digest} if base else {}
+    history = [{"created": created, "created_by": os.path.basename(layer.path)} for layer in layers]  # noqa: PTH119
     return {
         "created": created,
         "architecture": architecture(),
@@ -77,14 +91,14 @@ def config_document(config: ImageConfig, layers: Sequence[Layer], *, epoch: int 
         "config": {
             "User": values["user"],
             "ExposedPorts": {port: {} for port in values["exposed_ports"]},
-            "Env": [f"{name}={value}" for name, value in values["env"].items()],
+            "Env": [f"{name}={value}" for name, value in env.items()],
             "Entrypoint": list(values["entrypoint"]),
             **({"Cmd": list(values["cmd"])} if values["cmd"] else {}),
             "WorkingDir": values["working_dir"],
-            "Labels": values["labels"],
+            "Labels": values["labels"] | below,
         },
-        "rootfs": {"type": "layers", "diff_ids": [layer.digest for layer in layers]},
-        "history": [{"created": created, "created_by": os.path.basename(layer.path)} for layer in layers],  # noqa: PTH119
+        "rootfs": {"type": "layers", "diff_ids": [*(base.diff_ids if base else ()), *(layer.digest for layer in layers)]},
+        "history": [*(base.history if base else ()), *history],
     }
 
 

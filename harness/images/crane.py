@@ -82,6 +82,10 @@ class Crane:
         pushed = self._run("push", str(layout), reference, platform_flag=False).decode().strip()
         return pushed.rpartition("@")[2]
 
+    def pull(self, reference: str, layout: Path) -> None:
+        """Pull the image of this machine's platform into a new OCI layout."""
+        self._run("pull", "--format=oci", reference, str(layout), about=reference)
+
     @contextmanager
     def export(self, reference: str) -> Iterator[IO[bytes]]:
         """The image's flattened file system, as a stream of tar data that must be read to its end."""
@@ -112,8 +116,8 @@ class Crane:
     def _argv(self, *args: str, platform_flag: bool = True) -> list[str]:
         return [str(self._program), *args, *(["--platform", f"linux/{architecture()}"] if platform_flag else [])]
 
-    def _run(self, command: str, *args: str, platform_flag: bool = True) -> bytes:
-        argv, reference = self._argv(command, *args, platform_flag=platform_flag), args[-1]
+    def _run(self, command: str, *args: str, platform_flag: bool = True, about: str = "") -> bytes:
+        argv, reference = self._argv(command, *args, platform_flag=platform_flag), about or args[-1]
         try:
             done = subprocess.run(
                 argv, capture_output=True, stdin=subprocess.DEVNULL, env=self._env, timeout=TIMEOUT_SECONDS, check=False

@@ -93,7 +93,13 @@ PLATFORMS: dict[str, Entry] = {
 
 
 def make(options: PlatformOptions) -> ManagedPlatform:
-    """The platform that was asked for. Raises UsageError for options of another one."""
+    """The platform that was asked for. Raises UsageError for options that it does not have, or cannot use."""
+    refuse_foreign(options)
+    return PLATFORMS[options.name].make(options)
+
+
+def refuse_foreign(options: PlatformOptions) -> None:
+    """Raise UsageError for options of another platform: who gives them means something that would not happen."""
     entry = PLATFORMS[options.name]
     foreign = sorted(f"--{name.replace('_', '-')}" for name in options.given if name not in entry.takes)
     if foreign:
@@ -101,4 +107,3 @@ def make(options: PlatformOptions) -> ManagedPlatform:
         raise UsageError(
             f"--platform {options.name} has no {', '.join(foreign)}: that is for --platform {' or '.join(owners)}"
         )
-    return entry.make(options)

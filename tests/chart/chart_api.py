@@ -8,7 +8,7 @@ import secrets
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -75,8 +75,8 @@ def process(folder: Path, argv: list[str | Path]) -> Iterator[subprocess.Popen[b
 
 
 @contextlib.contextmanager
-def api_server(bin_dir: Path, folder: Path, definitions: list[Object]) -> Iterator[Api]:
-    """The API with these CustomResourceDefinitions, from ready until the block ends."""
+def api_server(bin_dir: Path, folder: Path, definitions: list[Object], *, flags: Sequence[str] = ()) -> Iterator[Api]:
+    """The API with these CustomResourceDefinitions and further flags, from ready until the block ends."""
     client_port, peer_port, api_port = free_ports(3)
     client, peer = (f"http://127.0.0.1:{port}" for port in (client_port, peer_port))
     key = folder / "service-account.key"
@@ -124,6 +124,7 @@ def api_server(bin_dir: Path, folder: Path, definitions: list[Object]) -> Iterat
         "--service-cluster-ip-range=10.96.0.0/16",
         "--disable-admission-plugins=ServiceAccount",
         "--endpoint-reconciler-type=none",
+        *flags,
     ]
     api = Api(kubectl=bin_dir / "kubectl", kubeconfig=kubeconfig)
     with process(folder, etcd), process(folder, apiserver) as server:

@@ -1,5 +1,6 @@
 """Images through a real registry: what is built is what a node finds, unpacks and runs."""
 
+import gzip
 import hashlib
 import io
 import json
@@ -19,8 +20,9 @@ import requests
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
-from harness.errors import PlatformError
+from harness.errors import PlatformError, UsageError
 from harness.images import ImageConfig, ImageNotFound, ImageStore, InvalidImageName, RegistryUnavailable, process_spec
+from harness.images.base import pulled
 from harness.images.build import attach, push_image
 from harness.images.layers import write_layer
 from harness.images.spec import INTERPRETER_LABEL
@@ -247,3 +249,51 @@ def test_a_working_folder_outside_the_image_is_refused(registry: Registry, store
     with pytest.raises(PlatformError, match="leads out of it"):
         store.unpack(reference)
     assert not (tmp_path / "store" / "outside").exists()
+
+
+def base_image(registry: Registry, folder: Path, *, python: str) -> str:
+    """What stands for an image of Python's own, in Docker's format and not OCI's, as many are."""
+    layer = write_layer(folder / "base.tar", [("usr/local/bin/python3", b"#!/bin/true\n"), ("app/webapp/app.py", b"hidden")])
+    reference = f"{registry.host}/python:{python}"
+    crane_says(registry, "append", "--new_layer", str(layer.path), "--new_tag", reference)
+    crane_says(registry, "mutate", "--env", f"PYTHON_VERSION={python}", "--env", "LANG=C.UTF-8", "--tag", reference, reference)
+    return reference
+
+
+def test_an_image_on_a_base_is_the_base_with_ours_on_top(registry: Registry, store: ImageStore, tmp_path: Path) -> None:
+    reference = base_image(registry, tmp_path, python="{}.{}.4".format(*sys.version_info))
+    assert "docker" in json.loads(crane_says(registry, "manifest", reference))["layers"][0]["mediaType"]
+    base = pulled(reference, crane=registry.crane, cache=registry.cache)
+    image = build(HEALTHY, registry=registry.host, crane=registry.crane, cache=registry.cache, base=base)
+    told = manifest(registry, "v1.0")
+    assert [each["mediaType"].partition(".layer.")[0] for each in told["layers"]] == 3 * ["application/vnd.oci.image"]
+    document = json.loads(crane_says(registry, "config", image.reference))
+    assert len(document["rootfs"]["diff_ids"]) == len([each for each in document["history"] if not each.get("empty_layer")]) == 3
+    assert {"LANG=C.UTF-8", "APP_VERSION=v1.0"} <= set(document["config"]["Env"])
+    assert document["config"]["Labels"]["org.opencontainers.image.base.digest"] == base.digest
+    root = store.unpack(image.reference).root
+    assert (root / "usr/local/bin/python3").is_file()
+    assert "create_app" in (root / "app/webapp/app.py").read_text(), "ours lies above"
+    # (crane's own check of layers knows compressed ones only.)
+    layers = [crane_bytes(registry, "blob", f"{image.repository}@{each['digest']}") for each in told["layers"]]
+    plain = [gzip.decompress(each) if each.startswith(b"\x1f\x8b") else each for each in layers]
+    assert document["rootfs"]["diff_ids"] == [f"sha256:{hashlib.sha256(each).hexdigest()}" for each in plain]
+    crane_says(registry, "validate", "--fast", "--remote", image.reference)
+    again = build(HEALTHY, registry=registry.host, crane=registry.crane, cache=registry.cache, base=base)
+    assert again == image
+
+
+def test_a_base_is_pulled_once(registry: Registry, tmp_path: Path) -> None:
+    reference = base_image(registry, tmp_path, python="{}.{}.5".format(*sys.version_info))
+    first = pulled(reference, crane=registry.crane, cache=tmp_path)
+    times = [path.stat().st_mtime_ns for path in first.layer_files()]
+    assert pulled(reference, crane=registry.crane, cache=tmp_path) == first
+    assert [path.stat().st_mtime_ns for path in first.layer_files()] == times
+
+
+def test_a_base_with_another_python_or_none_at_all_is_refused(registry: Registry, tmp_path: Path) -> None:
+    reference = base_image(registry, tmp_path, python="3.2.1")
+    with pytest.raises(UsageError, match=r"has Python 3\.2\.1, and the web app's packages here are for"):
+        pulled(reference, crane=registry.crane, cache=tmp_path)
+    with pytest.raises(ImageNotFound):
+        pulled(f"{registry.host}/nothing:v1", crane=registry.crane, cache=tmp_path)

@@ -97,9 +97,11 @@ def manifest(rights: Iterable[Right], *, namespace: str, subject: Mapping[str, A
 
 
 def to_forward(namespace: str) -> tuple[Right, ...]:
-    """What a port-forward to a Service of this namespace needs there."""
-    wanted = (("services", "get"), ("pods", "get"), ("pods", "list"), ("pods/portforward", "create"))
-    return tuple(Right(group="", resource=resource, verb=verb, namespace=namespace) for resource, verb in wanted)
+    """What a port-forward to a Service of this namespace needs there: by WebSocket (get), or else by SPDY (create)."""
+    wanted = {"services": ["get"], "pods": ["get", "list"], "pods/portforward": ["create", "get"]}
+    return tuple(
+        Right(group="", resource=resource, verb=verb, namespace=namespace) for resource, verbs in wanted.items() for verb in verbs
+    )
 
 
 def to_make_namespaces() -> tuple[Right, ...]:

@@ -10,8 +10,11 @@ from typing import Any
 import click
 
 from harness.errors import UsageError
+from harness.images.spec import node_interpreter
 
 PLATFORM = "existing"
+BASE = f"docker.io/library/{node_interpreter().replace('n3', 'n:3')}-slim"
+NONE = "none"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +47,7 @@ OPTIONS = (
     _option("--prometheus-address", "Prometheus, as the rollouts controller reaches it.", metavar="http://HOST:PORT"),
     _option("--registry", "Where the cluster pulls images from.", metavar="HOST[:PORT][/PATH]"),
     _option("--push-registry", "The same registry as we reach it, if by another name.", metavar="HOST[:PORT][/PATH]"),
+    _option("--base-image", f"With a Python for ours (default: {BASE}); none: the nodes bring it.", metavar="IMAGE"),
     _option("--image-stable", "An image that is there already, for the stable version.", metavar="IMAGE:TAG"),
     _option("--image-canary", "The same for the canary; another tag.", metavar="IMAGE:TAG"),
     _option("--no-build", "Build and push nothing: the two images are there already.", is_flag=True),
@@ -77,6 +81,7 @@ class ExistingOptions:
     prometheus_address: str
     registry: str
     push_registry: str
+    base: str
     image_stable: str
     image_canary: str
     lacks: str = ""
@@ -92,7 +97,7 @@ def read(given: Mapping[str, Any]) -> ExistingOptions:
         return ExistingOptions(
             context=str(given["context"]), kubeconfig=given.get("kubeconfig"), namespaces=tuple(given.get("namespace") or ()),
             labels=_labels(given.get("namespace_label") or ()), domain="local", gateway=("", ""), prometheus=("", ""),
-            prometheus_address="", registry="", push_registry="", image_stable="", image_canary="", lacks=LACKS,
+            prometheus_address="", registry="", push_registry="", base="", image_stable="", image_canary="", lacks=LACKS,
         )  # fmt: skip
     stable, canary = str(given.get("image_stable") or ""), str(given.get("image_canary") or "")
     there = bool(given.get("no_build"))
@@ -102,15 +107,15 @@ def read(given: Mapping[str, Any]) -> ExistingOptions:
         raise UsageError("--image-stable and --image-canary are the same: by their tags the two versions are told apart")
     if there == bool(given.get("registry")):
         raise UsageError("say where images come from: either --registry, or --no-build with --image-stable and --image-canary")
-    if given.get("push_registry") and there:
-        raise UsageError("--push-registry: with --no-build nothing is pushed")
+    if there and (given.get("push_registry") or given.get("base_image")):
+        raise UsageError("--push-registry and --base-image: with --no-build nothing is built or pushed")
     return ExistingOptions(
         context=str(given["context"]), kubeconfig=given.get("kubeconfig"), namespaces=tuple(given.get("namespace") or ()),
         labels=_labels(given.get("namespace_label") or ()), domain=str(given.get("gateway_domain") or "local"),
         gateway=_one_of(given, "--gateway-url", "--gateway-service"),
         prometheus=_one_of(given, "--prometheus-url", "--prometheus-service"),
         prometheus_address=str(given.get("prometheus_address") or ""), registry=str(given.get("registry") or ""),
-        push_registry=str(given.get("push_registry") or ""), image_stable=stable, image_canary=canary,
+        push_registry=str(given.get("push_registry") or ""), base=_base(given), image_stable=stable, image_canary=canary,
     )  # fmt: skip
 
 
@@ -120,6 +125,11 @@ def _one_of(given: Mapping[str, Any], *flags: str) -> tuple[str, str]:
     if len(found) != 1:
         raise UsageError(f"--platform {PLATFORM} needs {' or '.join(flags)}" + (", and not both" if found else ""))
     return found[0]
+
+
+def _base(given: Mapping[str, Any]) -> str:
+    chosen = str(given.get("base_image") or BASE)
+    return "" if chosen == NONE else chosen
 
 
 def _labels(pairs: tuple[str, ...]) -> dict[str, str]:

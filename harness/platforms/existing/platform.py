@@ -142,5 +142,6 @@ def _is_own_machine(reach: Reach) -> bool:
 def _images(options: ExistingOptions) -> Images:
     return Images(
         registry=options.registry.rstrip("/"), push_registry=options.push_registry.rstrip("/"),
+        base=options.base,
         stable=options.image_stable, candidate=options.image_canary,
     )  # fmt: skip
