@@ -266,7 +266,7 @@ def environment(inherited: Mapping[str, str], folder: Path) -> dict[str, str]:
 
 def _status(each: Dashboard) -> str:
     try:
-        return str(local_session().get(each.url + each.health, timeout=ANSWER_SECONDS).status_code)
+        return str(local_session().get(each.health_url, timeout=ANSWER_SECONDS).status_code)
     except requests.RequestException:
         return "no answer"
 
