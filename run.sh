@@ -9,7 +9,8 @@ usage() {
   cat <<'EOF'
 usage: ./run.sh COMMAND [OPTION]...
 
-  setup            install and build everything that later runs need (10 to 15 minutes on 2 cores, once)
+  setup            install and build everything that later runs need (10 to 15 minutes on 2 cores, once);
+                   with --platform kind make the whole platform in Docker, or print how (--dry-run)
   canary-success   release a healthy v1.1 and prove that the gate promotes it
   canary-failure   release a v1.1 with 5 % errors and prove that the gate rolls it back
   up | status | plan | down

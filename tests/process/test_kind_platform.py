@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -254,10 +253,3 @@ def test_status_tells_each_part(world: World) -> None:
     assert now["phase"] == "incomplete"
     assert [name for name, told in now["steps"].items() if told != "ready"] == ["kiali"]
 
-
-def test_the_environment_of_the_caller_steers_no_program_elsewhere(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("KUBECONFIG", "HELM_KUBECONTEXT", "KIND_CLUSTER_NAME", "KIND_EXPERIMENTAL_DOCKER_NETWORK"):
-        monkeypatch.setenv(name, "elsewhere")
-    environment = world.platform._runner(world.platform._config(print), print).env
-    assert "elsewhere" not in environment.values()
-    assert environment["PATH"] == os.environ["PATH"]

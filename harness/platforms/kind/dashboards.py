@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from harness.platforms.kind.config import (
-    APP_NAMESPACE,
     ARGOCD_NAMESPACE,
     LOOPBACK,
     MONITORING,
@@ -33,14 +32,19 @@ class Dashboard:
     name: str
     port: int
     health: str
-    host: str = ""
-    """The host name to ask for, when it is not the address'."""
+    path: str = "/"
+    """Where a person begins."""
     login: Login | None = None
 
     @property
     def url(self) -> str:
         """Where a browser finds it."""
-        return f"http://{LOOPBACK}:{self.port}"
+        return f"http://{LOOPBACK}:{self.port}{self.path}"
+
+    @property
+    def health_url(self) -> str:
+        """What is asked whether it is well."""
+        return f"http://{LOOPBACK}:{self.port}{self.health}"
 
 
 def dashboards(config: KindConfig) -> tuple[Dashboard, ...]:
@@ -50,11 +54,11 @@ def dashboards(config: KindConfig) -> tuple[Dashboard, ...]:
     grafana = Login(user="admin", namespace=MONITORING_NAMESPACE, secret=f"{MONITORING}-grafana", key="admin-password")
     return (
         Dashboard(name="Argo CD", port=ports.argocd, health="/healthz", login=argocd),
-        Dashboard(name="Argo Rollouts", port=ports.rollouts, health=f"/rollouts/{APP_NAMESPACE}"),
+        Dashboard(name="Argo Rollouts", port=ports.rollouts, path="/rollouts/", health="/rollouts/api/v1/version"),
         Dashboard(name="Grafana", port=ports.grafana, health="/api/health", login=grafana),
-        Dashboard(name="Kiali", port=ports.kiali, health="/kiali/healthz"),
+        Dashboard(name="Kiali", port=ports.kiali, path="/kiali/", health="/kiali/healthz"),
         Dashboard(name="Prometheus", port=ports.prometheus, health="/-/ready"),
-        Dashboard(name="registry", port=ports.registry, health="/v2/"),
+        Dashboard(name="registry", port=ports.registry, path="/v2/", health="/v2/"),
     )
 
 

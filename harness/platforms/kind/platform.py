@@ -6,6 +6,7 @@ import base64
 import contextlib
 import os
 import shutil
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -76,11 +77,11 @@ class KindPlatform:
         self.setup(say)
 
     def plan(self) -> str:
-        """Every command and every manifest that `setup` may use, in order. Nothing is started, built or written."""
-        made = toolchain.cached()
-        if not made.complete():
-            raise PlatformError("upstream's manifests are not collected yet: ./run.sh setup --platform kind does that first")
-        return render(steps(self.config(Programs(), made)))
+        """Every command and every manifest that `setup` may use, in order.
+
+        Nothing is asked of Docker, and nothing is written but upstream's manifests into the cache.
+        """
+        return render(steps(self.config(Programs(), toolchain.ensure(_told_beside))))
 
     def down(self) -> bool:
         """Take away the cluster, the registry, and kind's network if that is ours alone. Returns whether there was anything.
@@ -265,9 +266,13 @@ def environment(inherited: Mapping[str, str], folder: Path) -> dict[str, str]:
 
 def _status(each: Dashboard) -> str:
     try:
-        return str(local_session().get(each.url + each.health, timeout=ANSWER_SECONDS).status_code)
+        return str(local_session().get(each.health_url, timeout=ANSWER_SECONDS).status_code)
     except requests.RequestException:
         return "no answer"
+
+
+def _told_beside(line: str) -> None:
+    print(line, file=sys.stderr)
 
 
 def _quiet(_: str) -> None:

@@ -271,9 +271,10 @@ def _chart(config: KindConfig, part: Part, release: Release) -> Step:
     pending = f"owner=helm,name={release.name},{PENDING}"
     clear = kubectl(config, "delete", "secret", f"--namespace={namespace}", f"--selector={pending}")
     version = ("--version", release.version) if release.version else ()
+    # istiod fills in its own webhook, and so owns fields that the chart has too.
     upgrade = (
-        config.programs.helm, "upgrade", release.name, release.chart, "--install", "--namespace", namespace, *version,
-        "--values", str(path), "--wait", "--timeout", f"{INSTALL_SECONDS}s",
+        config.programs.helm, "upgrade", release.name, release.chart, "--install", "--force-conflicts", "--namespace", namespace,
+        *version, "--values", str(path), "--wait", "--timeout", f"{INSTALL_SECONDS}s",
         "--kubeconfig", str(config.kubeconfig), "--kube-context", config.context,
     )
     calls = (clear, Call(argv=upgrade, timeout_seconds=INSTALL_SECONDS + 60.0))
