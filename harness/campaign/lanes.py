@@ -119,7 +119,7 @@ class _Campaign:
 
     def run(self) -> LaneFacts:
         started = time.monotonic()
-        busy_percent()  # the first call only sets its mark
+        psutil.cpu_percent()  # the first call only sets its mark
         try:
             self._loop()
         finally:
@@ -146,7 +146,7 @@ class _Campaign:
             self.platform.check()
             if not self.fixed and time.monotonic() - looked >= LOOK_SECONDS:
                 looked = time.monotonic()
-                sample = Sample(at=looked, cpu_percent=busy_percent(), available_bytes=psutil.virtual_memory().available)
+                sample = Sample(at=looked, cpu_percent=psutil.cpu_percent(), available_bytes=psutil.virtual_memory().available)
                 self.throttle.look(sample, active=self._busy)
 
     def _take(self, event: Done | BaseException | None) -> None:
@@ -219,13 +219,3 @@ class _Campaign:
                 self.platform.check()
             error = failure
         return Done(job=job, observation=observation, verdict=verdict, error=error, seconds=time.monotonic() - started)
-
-
-def busy_percent() -> float:
-    """How much of the CPU is taken since the last call, in percent of all cores.
-
-    What others run with `nice` gives way to the lanes and does not count; unless the lanes are nice themselves.
-    """
-    spent = psutil.cpu_times_percent()
-    polite = spent.nice if os.nice(0) <= 0 else 0.0
-    return float(min(max(100.0 - spent.idle - spent.iowait - polite, 0.0), 100.0))

@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -189,13 +188,3 @@ def test_an_interrupt_ends_lanes_in_the_middle_of_a_release(
         campaign(platform, [job(tmp_path, 1)], count=2, finished=lambda _: None, cue=lambda _: None)
     assert stopped == ["the campaign is being stopped"]
     assert platform.open == set()
-
-
-@pytest.mark.parametrize(("own_niceness", "busy"), [(0, 30.0), (10, 90.0)])
-def test_what_gives_way_to_the_lanes_does_not_hold_them_up(
-    monkeypatch: pytest.MonkeyPatch, own_niceness: int, busy: float
-) -> None:
-    spent = SimpleNamespace(user=25.0, system=5.0, nice=60.0, idle=8.0, iowait=2.0)
-    monkeypatch.setattr(lanes.psutil, "cpu_times_percent", lambda: spent)
-    monkeypatch.setattr(lanes.os, "nice", lambda _: own_niceness)
-    assert lanes.busy_percent() == pytest.approx(busy)
