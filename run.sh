@@ -18,6 +18,7 @@ usage: ./run.sh COMMAND [OPTION]...
   trials           release one variant many times, side by side: how probably does the gate roll it back?
   lint             look through your own AnalysisTemplates and Rollouts for what lets a bad release through
   oc | gate        what can this gate catch at my traffic (no platform); try it on recorded or made-up series
+  bump             the last step of a pipeline with GitOps: write an image into a values file, commit, push
   matrix           run a table of scenarios, by default every fault there is, and set each outcome against what is due
   test             run the tests: ./run.sh test [PYTEST OPTION]...
   lock             choose the newest versions that work together and write requirements.lock
@@ -69,7 +70,7 @@ ensure_environment() {
 command="${1:-}"
 [[ $# -gt 0 ]] && shift
 case "$command" in
-  setup | up | status | plan | down | dashboards | lint | trials | matrix | oc | gate) set -- "$command" "$@" ;;
+  setup | up | status | plan | down | dashboards | lint | trials | matrix | oc | gate | bump) set -- "$command" "$@" ;;
   canary-success) set -- success "$@" ;;
   # With 5 % errors, unless the options say otherwise.
   canary-failure) set -- failure "$@" ;;

@@ -12,6 +12,7 @@ import click
 
 from harness.campaign.command import trials
 from harness.errors import EXIT_PLATFORM, EXIT_USAGE, HarnessError
+from harness.gitops.command import bump
 from harness.lint.command import lint
 from harness.matrix.command import matrix
 from harness.oc.command import oc
@@ -121,6 +122,7 @@ cli.add_command(lint)
 cli.add_command(oc)
 cli.add_command(gate)
 cli.add_command(matrix)
+cli.add_command(bump)
 
 
 def _say(line: str) -> None:
