@@ -35,8 +35,9 @@ def actionlint() -> Path:
         if not os.access(folder / "actionlint", os.X_OK):
             argv = [str(binaries.go_program()), "build", "-trimpath", "-ldflags=-s -w", "-o", f"{folder}/", "tool"]
             done = subprocess.run(
-                argv, cwd=ACTIONLINT, env=binaries._environment(), capture_output=True, text=True, timeout=BUILD_SECONDS, check=False
-            )
+                argv, cwd=ACTIONLINT, env=binaries._environment(), capture_output=True, text=True, timeout=BUILD_SECONDS,
+                check=False,
+            )  # fmt: skip
             assert done.returncode == 0, done.stderr[-2000:]
     return folder / "actionlint"
 
