@@ -56,6 +56,8 @@ ensure_environment() {
     exec 9>&-
     return
   fi
+  # To make it anew would empty whatever the link leads to, which others may be using.
+  [[ ! -L "$venv" ]] || fail "$venv is a link to an environment with other packages than requirements.lock: remove the link"
   local python
   python="$(find_python)"
   [[ "$(uname -s)" == Linux ]] || fail "the local platform runs on Linux; this is $(uname -s)"
@@ -70,10 +72,11 @@ ensure_environment() {
 command="${1:-}"
 [[ $# -gt 0 ]] && shift
 case "$command" in
-  setup | up | status | plan | down | dashboards | lint | trials | matrix | oc | gate | bump) set -- "$command" "$@" ;;
+  setup | up | status | plan | down | dashboards | lint | trials | matrix | oc | gate) set -- "$command" "$@" ;;
   canary-success) set -- success "$@" ;;
   # With 5 % errors, unless the options say otherwise.
   canary-failure) set -- failure "$@" ;;
+  bump) set -- bump "$@" ;;
   test | lock) ;;
   -h | --help | help)
     usage

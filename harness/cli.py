@@ -120,9 +120,9 @@ def setup(platform: PlatformOptions) -> int:
 cli.add_command(trials)
 cli.add_command(lint)
 cli.add_command(oc)
+cli.add_command(bump)
 cli.add_command(gate)
 cli.add_command(matrix)
-cli.add_command(bump)
 
 
 def _say(line: str) -> None:

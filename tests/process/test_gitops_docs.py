@@ -74,7 +74,7 @@ def test_the_workflow_gives_the_dockerfile_what_it_takes_and_bump_its_options() 
     assert given <= set(re.findall(r"^ARG (\w+)", (ROOT / "Dockerfile").read_text(), re.MULTILINE))
     script = (ROOT / "run.sh").read_text()
     assert re.search(r"^  bump ", script, re.MULTILINE)
-    assert re.search(r"^  setup .*\| bump\)", script, re.MULTILINE)
+    assert re.search(r"^  bump\) set -- bump", script, re.MULTILINE)
     assert "./run.sh bump --checkout config --image " in text
 
 

@@ -100,7 +100,7 @@ CASES = [
          lambda x: facts(x, states=tuple(replace(each, operation="Failed") for each in x.facts["gitops"].states))),
     Case("the image came before the commit", P, BY_COMMIT, 3,
          lambda x: facts(x, release=replace(x.facts["gitops"].release, at=x.end + 1))),
-    # Where the release is promoted all the same, weights that come and go also keep others from telling what was decided.
+    # In a release that is promoted all the same, weights that come and go also keep others from telling what was decided.
     Case("Argo CD fights the weights", P, MIDDLE, 3, fight),
     Case("Argo CD fights the weights of a bad version", R, MIDDLE, 1, fight),
     Case("no sync in the middle", P, MIDDLE, 3, lambda x: facts(x, sync=None)),
