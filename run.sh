@@ -19,6 +19,7 @@ usage: ./run.sh COMMAND [OPTION]...
   trials           release one variant many times, side by side: how probably does the gate roll it back?
   lint             look through your own AnalysisTemplates and Rollouts for what lets a bad release through
   oc | gate        what can this gate catch at my traffic (no platform); try it on recorded or made-up series
+  bump             the last step of a pipeline with GitOps: write an image into a values file, commit, push
   matrix           run a table of scenarios, by default every fault there is, and set each outcome against what is due
   role             print what an administrator must grant for runs on a cluster of theirs (--platform existing)
   test             run the tests: ./run.sh test [PYTEST OPTION]...
@@ -77,6 +78,7 @@ case "$command" in
   canary-success) set -- success "$@" ;;
   # With 5 % errors, unless the options say otherwise.
   canary-failure) set -- failure "$@" ;;
+  bump) set -- bump "$@" ;;
   test | lock) ;;
   -h | --help | help)
     usage

@@ -13,6 +13,7 @@ import click
 from harness.campaign.command import trials
 from harness.dashboard.command import dashboards
 from harness.errors import EXIT_PLATFORM, EXIT_USAGE, HarnessError
+from harness.gitops.command import bump
 from harness.lint.command import lint
 from harness.matrix.command import matrix
 from harness.oc.command import oc
@@ -115,6 +116,7 @@ cli.add_command(dashboards)
 cli.add_command(trials)
 cli.add_command(lint)
 cli.add_command(oc)
+cli.add_command(bump)
 cli.add_command(gate)
 cli.add_command(matrix)
 cli.add_command(role)

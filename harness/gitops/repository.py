@@ -1,4 +1,4 @@
-"""A Git repository that the harness commits to, by the git program and nothing of the user's configuration."""
+"""A Git repository that is committed to, by the git program."""
 
 from __future__ import annotations
 
@@ -17,10 +17,13 @@ IDENTITY = {"NAME": "gateproof", "EMAIL": "gateproof@localhost"}
 
 
 class Repository:
-    """A working copy of one branch; each commit is pushed at once."""
+    """A working copy of one branch; each commit is pushed at once.
 
-    def __init__(self, *, git: Path, push_url: str, branch: str, work: Path) -> None:
-        self._git, self._push_url, self._branch = git, push_url, branch
+    Nothing of the user's configuration holds, unless it is the user's own checkout (`users`): then it also says who commits.
+    """
+
+    def __init__(self, *, git: Path, push_url: str, branch: str, work: Path, users: bool = False) -> None:
+        self._git, self._push_url, self._branch, self._users = git, push_url, branch, users
         self.work = work
 
     def start(self) -> None:
@@ -33,14 +36,18 @@ class Repository:
         self.work.mkdir(parents=True)
         self._run("init", "--quiet", f"--initial-branch={self._branch}", ".")
 
-    def commit(self, subject: str, *, files: Mapping[str, str] | None = None, force: bool = False) -> Commit:
-        """Write these files, commit the whole tree, push; `force` replaces what another run pushed. Raises PlatformError."""
+    def commit(self, subject: str, *, files: Mapping[str, str] | None = None, force: bool = False, only: bool = False) -> Commit:
+        """Write these files, commit the whole tree, or these `only`, and push; `force` replaces what another run pushed.
+
+        Raises PlatformError with what git said.
+        """
         for name, text in (files or {}).items():
             target = self.work / name
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(text, encoding="utf-8")
-        self._run("add", "--all")
-        self._run("commit", "--quiet", "--allow-empty", f"--message={subject}")
+        written = ["--", *(files or {})] if only else []
+        self._run("add", "--all", *written)
+        self._run("commit", "--quiet", "--allow-empty", f"--message={subject}", *written)
         return self._pushed(force=force)
 
     def revert(self, commit: Commit) -> Commit:
@@ -54,9 +61,11 @@ class Repository:
         return Commit(sha=sha, subject=subject, at=time.time())
 
     def _run(self, verb: str, *arguments: str, where: Path | None = None) -> str:
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-        own = {f"GIT_{role}_{what}": value for role in ("AUTHOR", "COMMITTER") for what, value in IDENTITY.items()}
-        own |= {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull, "GIT_TERMINAL_PROMPT": "0", "GIT_EDITOR": "true"}
+        kept = {name: value for name, value in os.environ.items() if self._users or not name.startswith("GIT_")}
+        own = {"GIT_TERMINAL_PROMPT": "0", "GIT_EDITOR": "true"}
+        if not self._users:
+            own |= {f"GIT_{role}_{what}": value for role in ("AUTHOR", "COMMITTER") for what, value in IDENTITY.items()}
+            own |= {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull}
         try:
             done = subprocess.run(
                 [str(self._git), verb, *arguments], cwd=where or self.work, env=kept | own, stdin=subprocess.DEVNULL,

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, cast
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from harness.errors import HarnessError, PlatformError
 
@@ -101,8 +101,12 @@ class Handler(BaseHTTPRequestHandler):
 
     def _run(self, body: bytes) -> None:
         server, url = cast(GitServer, self.server), urlsplit(self.path)
+        path = unquote(url.path)
+        if ".." in path.split("/"):
+            self._text(404, "there is no such repository")
+            return
         environment = server.environment() | {
-            "REQUEST_METHOD": self.command, "PATH_INFO": url.path, "QUERY_STRING": url.query, "CONTENT_LENGTH": str(len(body)),
+            "REQUEST_METHOD": self.command, "PATH_INFO": path, "QUERY_STRING": url.query, "CONTENT_LENGTH": str(len(body)),
             "REMOTE_ADDR": str(self.client_address[0]),
         }  # fmt: skip
         environment |= {variable: self.headers[name] for name, variable in PASSED_ON.items() if self.headers.get(name)}

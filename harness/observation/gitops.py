@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,6 +71,22 @@ class GitOpsFacts:
     rollout_hash: str = ""
     """The revision that is stable, and the only one, after the revert."""
     samples: tuple[ServedSample, ...] = ()
+
+
+def moments(facts: GitOpsFacts | None) -> Iterator[tuple[float, str]]:
+    """What a person would want to know of, with its time; in no order."""
+    if facts is None:
+        return
+    for commit in filter(None, (facts.release, facts.sync.commit if facts.sync else None, facts.revert)):
+        yield commit.at, f"commit {commit.sha[:10]}: {commit.subject}"
+    if facts.sync and facts.sync.finished_at is not None:
+        yield facts.sync.finished_at, f"sync of every object {facts.sync.phase}"
+    told = ""
+    for state in (*facts.states, *filter(None, (facts.decided, facts.reverted))):
+        now = f"Argo CD {state.sync or 'not compared'}, {state.health or 'health unknown'}"
+        if now != told:
+            yield state.at, now
+        told = now
 
 
 def parse_application(app: Mapping[str, Any], at: float) -> AppState:

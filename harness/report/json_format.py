@@ -11,6 +11,7 @@ from harness.report.blast import REQUESTS_PER_USER
 
 if TYPE_CHECKING:
     from harness.observation import MetricResult, Observation, StepAnalysis
+    from harness.observation.gitops import AppState, Commit
     from harness.report.model import Report
     from harness.report.series import Series
     from harness.scenario import Scenario
@@ -62,6 +63,7 @@ def render_json(report: Report) -> dict[str, Any]:
         "load": _load(report),
         "faults_injected": dict(observation.faults_injected),
         "candidate_pods": {**asdict(observation.candidate_pods), "waiting": sorted(observation.candidate_pods.waiting)},
+        "gitops": _gitops(observation),
         "reproduce": {"command": list(report.reproduction.command), "inputs": dict(report.reproduction.inputs)},
         "notes": list(observation.notes),
     }
@@ -169,6 +171,31 @@ def _blast_radius(report: Report) -> dict[str, Any]:
             {"requests_per_user": count, "share": report.exposure.affected_share(count)} for count in REQUESTS_PER_USER
         ],
     }
+
+
+def _gitops(observation: Observation) -> dict[str, Any] | None:
+    facts = observation.gitops
+    if facts is None:
+        return None
+
+    def commit(made: Commit | None) -> dict[str, Any] | None:
+        return None if made is None else {"sha": made.sha, "subject": made.subject, "at": _stamp(made.at)}
+
+    def state(seen: AppState | None) -> dict[str, Any] | None:
+        return None if seen is None else {**asdict(seen), "at": _stamp(seen.at)}
+
+    sync = facts.sync
+    return {
+        "release": commit(facts.release),
+        "revert": commit(facts.revert),
+        "states": [state(each) for each in facts.states],
+        "decided": state(facts.decided),
+        "reverted": state(facts.reverted),
+        "sync": None if sync is None else {
+            "commit": commit(sync.commit), "requested_at": _stamp(sync.requested_at), "finished_at": _stamp(sync.finished_at),
+            "phase": sync.phase, "message": sync.message, "applied": list(sync.applied),
+        },
+    }  # fmt: skip
 
 
 def _series(series: Series) -> dict[str, Any]:

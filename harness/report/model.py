@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import starmap
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from harness.observation import (
     time_to_safe,
     weight_steps,
 )
+from harness.observation.gitops import moments
 from harness.observation.measure import candidate_version
 from harness.report.blast import Exposure, StepFailures, exposure_of, failures_by_step
 from harness.report.series import Series, series_of
@@ -143,3 +145,4 @@ def _events(scenario: Scenario, observation: Observation) -> Iterator[Event]:
         yield event(min(answers), f"first answer from {scenario.candidate}")
         yield event(max(answers), f"last answer from {scenario.candidate}")
     yield event(observation.ended_at, "observation ended")
+    yield from starmap(event, moments(observation.gitops))

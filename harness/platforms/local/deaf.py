@@ -1,7 +1,7 @@
 """Run a program that cannot listen: `python -m harness.platforms.local.deaf PROGRAM ARGUMENT...`.
 
 For programs that open a port on every interface, and end when they cannot. The kernel answers for them: `listen` succeeds without
-being done, and `accept` finds nobody, for ever. It is a seccomp filter of nine instructions, needs no rights, holds for the
+being done, and `accept` finds nobody, for ever. It is a seccomp filter of ten instructions, needs no rights, holds for the
 program's children, and cannot be taken back. Linux on x86-64 and arm64.
 """
 

@@ -35,7 +35,7 @@ ROLES = (
     "base/server/argocd-server-role.yaml",
 )
 FILES = ("crds-argocd.yaml", "roles-argocd.yaml", f"path/{VERIFY_WRAPPER}")
-ESTIMATE = "2 to 4 minutes on 2 cores, once"
+ESTIMATE = "3 to 5 minutes on 2 cores, once"
 
 
 @dataclass(frozen=True, kw_only=True)
