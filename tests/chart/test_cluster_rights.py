@@ -202,3 +202,14 @@ def test_a_load_target_that_answers_as_nobodys_pod_gets_no_load(cases: Cases) ->
     audited.api.run("delete", "pod", POD, "--namespace", case.namespace, "--grace-period=0", "--force")
     with pytest.raises(PlatformError, match=rf"answered for {case.namespace}\.local as pod {POD}, .*no load was sent"):
         case.release()
+
+
+def test_what_a_cluster_does_not_serve_is_told_with_what_is_forbidden(cases: Cases) -> None:
+    case = cases.make(ExistingPlatform, verb="watch")
+    case.platform.foresee([{"apiVersion": "monitoring.coreos.com/v1", "kind": "PodMonitor", "metadata": {}}])
+    with pytest.raises(PlatformError) as refused:
+        case.release()
+    told = str(refused.value)
+    assert "it does not serve podmonitors.monitoring.coreos.com; " in told
+    assert f"we may not watch pods in {case.namespace}" in told
+    assert "\n" not in told

@@ -15,7 +15,7 @@ from harness.platforms.catalog import PLATFORMS, PlatformOptions, make
 from harness.platforms.cluster.access import find
 from harness.platforms.cluster.namespaces import checked
 from harness.platforms.cluster.reach import At, Forward, at, forward
-from harness.platforms.existing.options import NAMES
+from harness.platforms.existing.options import BASE, NAMES
 from harness.platforms.existing.platform import ExistingPlatform
 
 CONFIG = {
@@ -28,6 +28,7 @@ CONFIG = {
 }  # fmt: skip
 WHERE = {"context": "team", "gateway_url": "http://192.0.2.2", "prometheus_url": "http://192.0.2.3:9090"}
 FULL = {**WHERE, "registry": "registry.example"}
+THERE = {"no_build": True, "image_stable": "r.example/a:1", "image_canary": "r.example/a:2", "registry": None}
 
 
 @pytest.fixture
@@ -74,7 +75,9 @@ def test_a_cluster_is_described_in_full(kubeconfig: Path) -> None:
         ({"registry": None}, "say where images come from"),
         ({"no_build": True}, "belong together"),
         ({"image_stable": "r.example/a:1"}, "belong together"),
-        ({"no_build": True, "image_stable": "r.example/a:1", "image_canary": "r.example/a:1"}, "are the same"),
+        ({**THERE, "image_canary": "r.example/a:1"}, "are the same"),
+        ({**THERE, "push_registry": "r.example"}, "with --no-build nothing is built or pushed"),
+        ({**THERE, "base_image": "r.example/python:3"}, "with --no-build nothing is built or pushed"),
         ({"no_build": True, "image_stable": "r.example/a:1", "image_canary": "r.example/a:2"}, "either --registry"),
         ({"prometheus_url": "http://127.0.0.1:9090"}, "--prometheus-address"),
         ({"prometheus_address": "prometheus:9090"}, "--prometheus-address prometheus:9090: give http://HOST:PORT"),
@@ -165,6 +168,12 @@ def test_a_service_is_named_with_its_namespace_and_port() -> None:
 def test_an_address_is_a_plain_one(url: str) -> None:
     with pytest.raises(UsageError, match="give http://HOST:PORT"):
         at(url, option="--gateway-url")
+
+
+@pytest.mark.parametrize(("given", "base"), [(None, BASE), ("none", ""), ("r.example/p:3", "r.example/p:3")])
+def test_images_are_put_on_a_base_unless_the_nodes_bring_it(kubeconfig: Path, given: str | None, base: str) -> None:
+    assert made(kubeconfig, {**FULL, **({"base_image": given} if given else {})}).images.base == base
+    assert made(kubeconfig, {key: value for key, value in {**FULL, **THERE}.items() if value}).images.base == ""
 
 
 def test_a_long_name_is_no_namespace() -> None:

@@ -11,6 +11,7 @@ import click
 
 from harness.errors import UsageError
 from harness.images.spec import node_interpreter
+from harness.platforms import Images
 
 PLATFORM = "existing"
 BASE = f"docker.io/library/{node_interpreter().replace('n3', 'n:3')}-slim"
@@ -56,6 +57,8 @@ LACKS = (
     f"--platform {PLATFORM} needs --gateway-url or --gateway-service, --prometheus-url or --prometheus-service, "
     "and --registry or --no-build with its two images"
 )
+WHERE = frozenset({"context", "kubeconfig", "namespace", "namespace_label", "gateway_domain"})
+"""What says where, and nothing of how a release is run there."""
 NAMES = frozenset(option.name for option in OPTIONS)
 
 
@@ -67,6 +70,17 @@ def existing_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Parts:
+    """What a run needs beyond a context: the ways in, and images."""
+
+    gateway: tuple[str, str]
+    """The option and its value."""
+    prometheus: tuple[str, str]
+    prometheus_address: str
+    images: Images
+
+
+@dataclass(frozen=True, kw_only=True)
 class ExistingOptions:
     """What the options say, each held against the others."""
 
@@ -75,48 +89,44 @@ class ExistingOptions:
     namespaces: tuple[str, ...]
     labels: Mapping[str, str]
     domain: str
-    gateway: tuple[str, str]
-    """The option and its value."""
-    prometheus: tuple[str, str]
-    prometheus_address: str
-    registry: str
-    push_registry: str
-    base: str
-    image_stable: str
-    image_canary: str
-    lacks: str = ""
-    """What a run needs and was not given; empty when nothing is missing. `down` and `status` do without."""
+    parts: Parts | None
+    """None where not one of them was given: `down` and `status` do without."""
 
 
 def read(given: Mapping[str, Any]) -> ExistingOptions:
     """The options that were given. Raises UsageError for the first that is missing, or contradicts another."""
     if not given.get("context"):
         raise UsageError(f"--platform {PLATFORM} needs --context NAME: the current context is never used by itself")
-    where = {key: given.get(key) for key in ("context", "kubeconfig", "namespace", "namespace_label")}
-    if not given.keys() - where.keys():
-        return ExistingOptions(
-            context=str(given["context"]), kubeconfig=given.get("kubeconfig"), namespaces=tuple(given.get("namespace") or ()),
-            labels=_labels(given.get("namespace_label") or ()), domain="local", gateway=("", ""), prometheus=("", ""),
-            prometheus_address="", registry="", push_registry="", base="", image_stable="", image_canary="", lacks=LACKS,
-        )  # fmt: skip
-    stable, canary = str(given.get("image_stable") or ""), str(given.get("image_canary") or "")
-    there = bool(given.get("no_build"))
-    if bool(stable) != bool(canary) or there != bool(stable):
-        raise UsageError("--no-build, --image-stable and --image-canary belong together: give all three, or --registry")
-    if there and stable == canary:
-        raise UsageError("--image-stable and --image-canary are the same: by their tags the two versions are told apart")
-    if there == bool(given.get("registry")):
-        raise UsageError("say where images come from: either --registry, or --no-build with --image-stable and --image-canary")
-    if there and (given.get("push_registry") or given.get("base_image")):
-        raise UsageError("--push-registry and --base-image: with --no-build nothing is built or pushed")
     return ExistingOptions(
         context=str(given["context"]), kubeconfig=given.get("kubeconfig"), namespaces=tuple(given.get("namespace") or ()),
         labels=_labels(given.get("namespace_label") or ()), domain=str(given.get("gateway_domain") or "local"),
-        gateway=_one_of(given, "--gateway-url", "--gateway-service"),
-        prometheus=_one_of(given, "--prometheus-url", "--prometheus-service"),
-        prometheus_address=str(given.get("prometheus_address") or ""), registry=str(given.get("registry") or ""),
-        push_registry=str(given.get("push_registry") or ""), base=_base(given), image_stable=stable, image_canary=canary,
+        parts=_parts(given) if given.keys() - WHERE else None,
     )  # fmt: skip
+
+
+def _parts(given: Mapping[str, Any]) -> Parts:
+    gateway, prometheus = (_one_of(given, f"--{part}-url", f"--{part}-service") for part in ("gateway", "prometheus"))
+    address = str(given.get("prometheus_address") or "")
+    return Parts(gateway=gateway, prometheus=prometheus, prometheus_address=address, images=_images(given))
+
+
+def _images(given: Mapping[str, Any]) -> Images:
+    registry, push, base, stable, canary = (
+        str(given.get(key) or "").rstrip("/")
+        for key in ("registry", "push_registry", "base_image", "image_stable", "image_canary")
+    )
+    there = bool(given.get("no_build"))
+    if bool(stable) != bool(canary) or there != bool(stable):
+        raise UsageError("--no-build, --image-stable and --image-canary belong together: give all three, or --registry")
+    if there == bool(registry):
+        raise UsageError("say where images come from: either --registry, or --no-build with --image-stable and --image-canary")
+    if not there:
+        return Images(registry=registry, push_registry=push, base="" if base == NONE else base or BASE)
+    if stable == canary:
+        raise UsageError("--image-stable and --image-canary are the same: by their tags the two versions are told apart")
+    if push or base:
+        raise UsageError("--push-registry and --base-image: with --no-build nothing is built or pushed")
+    return Images(stable=stable, candidate=canary)
 
 
 def _one_of(given: Mapping[str, Any], *flags: str) -> tuple[str, str]:
@@ -125,11 +135,6 @@ def _one_of(given: Mapping[str, Any], *flags: str) -> tuple[str, str]:
     if len(found) != 1:
         raise UsageError(f"--platform {PLATFORM} needs {' or '.join(flags)}" + (", and not both" if found else ""))
     return found[0]
-
-
-def _base(given: Mapping[str, Any]) -> str:
-    chosen = str(given.get("base_image") or BASE)
-    return "" if chosen == NONE else chosen
 
 
 def _labels(pairs: tuple[str, ...]) -> dict[str, str]:

@@ -18,7 +18,7 @@ from harness.platforms.cluster.api import ClusterApi
 from harness.platforms.cluster.namespaces import checked
 from harness.platforms.cluster.platform import ClusterPlatform
 from harness.platforms.cluster.reach import At, Reach, at, forward, is_loopback
-from harness.platforms.existing.options import PLATFORM, ExistingOptions, read
+from harness.platforms.existing.options import LACKS, PLATFORM, read
 from harness.release import RELEASE
 
 CHART = Path(harness.__file__).parents[1] / "charts" / "webapp"
@@ -96,6 +96,8 @@ class ExistingPlatform(ClusterPlatform):
 
     def dashboards(self) -> tuple[list[str], bool]:
         """Where the parts are that we were told of; the cluster's own dashboards are its owner's."""
+        if self.lacks:
+            raise UsageError(self.lacks)
         ways = (("gateway", self.gateway), ("Prometheus", self.prometheus))
         return [f"{name:<24} {_told(reach)}" for name, reach in ways], self.healthy()
 
@@ -110,24 +112,24 @@ def make(given: Mapping[str, Any], *, run_dir: Path) -> ExistingPlatform:
     names = tuple(checked(name, option="--namespace") for name in options.namespaces)
     if len(set(names)) < len(names):
         raise UsageError("--namespace: the same one twice")
-    found = access.find(options.kubeconfig, options.context)
-    if options.lacks:
-        return ExistingPlatform(
-            run_dir=run_dir, access=found, gateway=At(url=""), prometheus=At(url=""), images=Images(), namespaces=names,
-            lacks=options.lacks,
-        )  # fmt: skip
-    prometheus = _reach(*options.prometheus)
-    if _is_own_machine(prometheus) and not options.prometheus_address:
+    where: dict[str, Any] = {
+        "run_dir": run_dir, "access": access.find(options.kubeconfig, options.context), "namespaces": names,
+        "namespace_labels": options.labels, "domain": options.domain,
+    }  # fmt: skip
+    parts = options.parts
+    if parts is None:
+        return ExistingPlatform(**where, gateway=At(url=""), prometheus=At(url=""), images=Images(), lacks=LACKS)
+    prometheus = _reach(*parts.prometheus)
+    if _is_own_machine(prometheus) and not parts.prometheus_address:
         raise UsageError(
             "--prometheus-url is on this machine, where the rollouts controller need not be: "
             "say with --prometheus-address where that finds Prometheus (it may be the same)"
         )
-    if options.prometheus_address:
-        at(options.prometheus_address, option="--prometheus-address")
+    if parts.prometheus_address:
+        at(parts.prometheus_address, option="--prometheus-address")
     return ExistingPlatform(
-        run_dir=run_dir, access=found, gateway=_reach(*options.gateway),
-        prometheus=prometheus, prometheus_address=options.prometheus_address, images=_images(options),
-        namespaces=names, namespace_labels=options.labels, domain=options.domain,
+        **where, gateway=_reach(*parts.gateway), prometheus=prometheus, prometheus_address=parts.prometheus_address,
+        images=parts.images,
     )  # fmt: skip
 
 
@@ -137,11 +139,3 @@ def _reach(option: str, value: str) -> Reach:
 
 def _is_own_machine(reach: Reach) -> bool:
     return isinstance(reach, At) and is_loopback(reach.host)
-
-
-def _images(options: ExistingOptions) -> Images:
-    return Images(
-        registry=options.registry.rstrip("/"), push_registry=options.push_registry.rstrip("/"),
-        base=options.base,
-        stable=options.image_stable, candidate=options.image_canary,
-    )  # fmt: skip
