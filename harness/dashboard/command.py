@@ -23,19 +23,19 @@ def dashboards(platform: PlatformOptions, once: bool, port: int) -> int:
     lines, healthy = made.dashboards()
     for line in lines:
         click.echo(line)
-    from harness.dashboard.source import Source, Watchable  # noqa: PLC0415 -- `--help` should not wait for what a page needs
+    from harness.dashboard.server import serve  # noqa: PLC0415 -- `--help` should not wait for what only a page needs
+    from harness.dashboard.source import Source, Watchable  # noqa: PLC0415
 
-    # Where there is Grafana, it shows what our page would.
+    # A platform that brings dashboards of its own needs no page of ours.
     if once or not isinstance(made, Watchable):
         return 0 if healthy else EXIT_PLATFORM
-    from harness.dashboard.server import serve  # noqa: PLC0415
-
     source = Source(made)
     source.start()
     try:
         serve(source, port, tell=lambda url: click.echo(f"{'live page':<24} {url}  (until Ctrl-C)"))
     except KeyboardInterrupt:
-        click.echo("the page has ended; the platform goes on (./run.sh down stops it)")
+        pass
     finally:
         source.stop()
+    click.echo("the page has ended; the platform goes on (./run.sh down stops it)")
     return 0

@@ -8,6 +8,7 @@ made to point here (DNS rebinding) would let a foreign page read along.
 from __future__ import annotations
 
 import ipaddress
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
@@ -105,17 +106,23 @@ class _Quiet(WSGIRequestHandler):
 
 def listen(source: Page, port: int) -> BaseWSGIServer:
     """A server on loopback that is ready to serve; port 0 is any free one. Raises UsageError when the port is taken."""
-    try:
-        return make_server(LOOPBACK, port, create_app(source), threaded=True, request_handler=_Quiet)
-    except (OSError, SystemExit):  # the server tells of a port in use on its own, and leaves
-        raise UsageError(f"--port {port}: {LOOPBACK}:{port} is taken: stop what listens there, or choose another") from None
+    # Bound here, because the server would tell of a taken port in its own words, and end the process.
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as bound:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            bound.bind((LOOPBACK, port))
+        except OSError:
+            raise UsageError(f"--port {port}: {LOOPBACK}:{port} is taken: stop what listens there, or choose another") from None
+        bound.listen()
+        number = bound.getsockname()[1]
+        return make_server(LOOPBACK, number, create_app(source), threaded=True, request_handler=_Quiet, fd=bound.fileno())
 
 
 def serve(source: Page, port: int, *, tell: Callable[[str], None]) -> None:
     """Serve until interrupted; `tell` is given the page's address once it can be opened."""
     server = listen(source, port)
     try:
-        tell(f"http://{LOOPBACK}:{server.server_port}/")
+        tell(f"http://{LOOPBACK}:{server.port}/")
         server.serve_forever(poll_interval=0.2)
     finally:
         server.server_close()

@@ -48,7 +48,7 @@ def address(fake: Fake) -> Iterator[str]:
     server = listen(fake, 0)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
-    yield f"http://127.0.0.1:{server.server_port}/"
+    yield f"http://127.0.0.1:{server.port}/"
     server.shutdown()
     thread.join()
     server.server_close()
@@ -154,7 +154,7 @@ def test_a_page_whose_server_has_gone_says_so(chromium: Browser) -> None:
     page = chromium.new_page()
     page.set_default_timeout(60_000)
     try:
-        page.goto(f"http://127.0.0.1:{server.server_port}/")
+        page.goto(f"http://127.0.0.1:{server.port}/")
         page.locator("#versions table").wait_for()
     finally:
         server.shutdown()

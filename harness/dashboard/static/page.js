@@ -141,11 +141,12 @@ function share(data) {
     const kind = line.role || "old";
     svg.append(draw("path", { class: kind, d: path(line.points, x, y) }));
     const last = line.points[line.points.length - 1];
-    if (data.now - last[0] < 15) ends.push({ at: y(last[1]) + 4, kind, text: `${line.version} ${percent(last[1], 0)}` });
+    const ended = data.now - last[0] >= 15; // then its name stands where it ended, and no share of now
+    ends.push({ x: x(last[0]) + 8, at: y(last[1]) + (ended ? -6 : 4), kind, text: ended ? line.version : `${line.version} ${percent(last[1], 0)}` });
   }
   ends.sort((a, b) => a.at - b.at).forEach((end, index) => {
     if (index) end.at = Math.max(end.at, ends[index - 1].at + 15);
-    svg.append(draw("text", { class: end.kind, x: width - right + 8, y: end.at }, end.text));
+    svg.append(draw("text", { class: end.kind, x: end.x, y: end.at }, end.text));
   });
   return [svg];
 }
