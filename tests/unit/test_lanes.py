@@ -15,7 +15,7 @@ import verdict_world as w
 
 from harness.campaign import lanes
 from harness.campaign.lanes import Done, Job, run_jobs
-from harness.errors import Inconclusive, PlatformError
+from harness.errors import Inconclusive, PlatformError, UsageError
 from harness.platforms import Endpoints
 from harness.run import Options
 
@@ -188,3 +188,13 @@ def test_an_interrupt_ends_lanes_in_the_middle_of_a_release(
         campaign(platform, [job(tmp_path, 1)], count=2, finished=lambda _: None, cue=lambda _: None)
     assert stopped == ["the campaign is being stopped"]
     assert platform.open == set()
+
+
+def test_there_are_no_more_lanes_than_the_platform_has_room_for(campaign: Callable[..., Any], tmp_path: Path) -> None:
+    platform, done = Platform(), []
+    platform.most_lanes = 1
+    with pytest.raises(UsageError, match=r"--lanes 2: this platform has room for 1 at once"):
+        campaign(platform, [job(tmp_path, 1)], count=2, finished=done.append, cue=lambda _: None)
+    campaign(platform, [job(tmp_path, n) for n in range(3)], count=None, finished=done.append, cue=lambda _: None)
+    assert len(done) == 3
+    assert set(platform.opened) == {"lane-1"}
