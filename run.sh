@@ -57,6 +57,8 @@ ensure_environment() {
     exec 9>&-
     return
   fi
+  # To make it anew would empty whatever the link leads to, which others may be using.
+  [[ ! -L "$venv" ]] || fail "$venv is a link to an environment with other packages than requirements.lock: remove the link"
   local python
   python="$(find_python)"
   [[ "$(uname -s)" == Linux ]] || fail "the local platform runs on Linux; this is $(uname -s)"
