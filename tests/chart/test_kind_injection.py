@@ -152,47 +152,47 @@ def scrape_config(api: Api, monitor: Object) -> Object:
         {"source_labels": [f"__meta_kubernetes_pod_label_{name}"], "target_label": name, "regex": "(.+)", "replacement": "${1}"}
         for name in (each.replace("-", "_") for each in monitor["spec"]["podTargetLabels"])
     ]
-    own = [
-        {"source_labels": each["sourceLabels"], "target_label": each["targetLabel"], "regex": each["regex"],
-         "replacement": each["replacement"], "action": each["action"]}
-        for each in endpoint["relabelings"]
-    ]  # fmt: skip
+    names = {"sourceLabels": "source_labels", "targetLabel": "target_label"}
+    own = [{names.get(key, key): value for key, value in each.items()} for each in endpoint["relabelings"]]
     return {
         "job_name": "monitor", "metrics_path": endpoint["path"], "scrape_interval": endpoint["interval"],
-        "scrape_timeout": endpoint["scrapeTimeout"], "relabel_configs": [keep, *copied, *own],
+        "scrape_timeout": endpoint["interval"], "relabel_configs": [keep, *copied, *own],
         "kubernetes_sd_configs": [{"role": "pod", "kubeconfig_file": str(api.kubeconfig)}],
     }
 
 
-@pytest.mark.parametrize("by_number", [False, True], ids=["by the declared port", "by the agent's port"])
+@pytest.mark.parametrize("monitor", ["the platform's", "the chart's", "by number"])
 def test_prometheus_itself_makes_one_target_of_the_pod_and_labels_it_for_the_gate(
-    by_number: bool, app: Object, api: Api, bin_dir: Path, tmp_path: Path
+    monitor: str, app: Object, api: Api, tmp_path: Path, render: Render
 ) -> None:
-    namespace = "lane-2" if by_number else "lane-1"
+    namespace = f"monitor-{len(monitor)}"
     plain = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}
     pod = {**app, "metadata": {**app["metadata"], "namespace": namespace}}
     api.run("apply", "--server-side", "--filename", "-", given={"apiVersion": "v1", "kind": "List", "items": [plain, pod]})
     status = {"status": {"phase": "Running", "podIP": "127.9.9.9", "podIPs": [{"ip": "127.9.9.9"}]}}
     api.run("patch", "pod", "p", f"--namespace={namespace}", "--subresource=status", "--patch", json.dumps(status))
-    config = scrape_config(api, manifests.proxies())
+    given: dict[str, object] = {"podMonitor": {"enabled": True, "port": 15020, "path": "/stats/prometheus", "interval": "2s"}}
+    charts_own = render("kind", **given)["PodMonitor", "webapp"]
+    config = scrape_config(api, charts_own if monitor == "the chart's" else manifests.proxies())
     config["kubernetes_sd_configs"][0]["namespaces"] = {"names": [namespace]}
-    if by_number:  # what the chart's own PodMonitor with port 15020 would come to
+    if monitor == "by number":
         number = {"source_labels": ["__meta_kubernetes_pod_container_port_number"], "regex": str(manifests.PROXY_METRICS_PORT)}
         config["relabel_configs"][0] = {"action": "keep", **number}
     (tmp_path / "prometheus.yml").write_text(yaml.safe_dump({"scrape_configs": [config]}))
     (port,) = free_ports(1)
     argv: list[str | Path] = [
-        bin_dir / "prometheus", f"--config.file={tmp_path / 'prometheus.yml'}", f"--storage.tsdb.path={tmp_path / 'data'}",
-        f"--web.listen-address=127.0.0.1:{port}",
+        api.kubectl.parent / "prometheus", f"--config.file={tmp_path / 'prometheus.yml'}",
+        f"--storage.tsdb.path={tmp_path / 'data'}", f"--web.listen-address=127.0.0.1:{port}",
     ]  # fmt: skip
     with process(tmp_path, argv) as prometheus:
         found = targets(f"http://127.0.0.1:{port}/api/v1/targets", lambda: prometheus.poll() is None)
-    if by_number:
-        assert found == []
+    if monitor == "by number":
+        assert found == [], "and so the two monitors do not do that"
         return
     (target,) = found
     assert target["scrapeUrl"] == "http://127.9.9.9:15020/stats/prometheus"
     assert target["labels"]["rollouts_pod_template_hash"] == "abc123"
+    assert target["labels"]["app"] == "webapp"
     assert target["labels"]["version"] == app["metadata"]["labels"]["version"]
 
 
