@@ -112,7 +112,7 @@ def cluster(config: KindConfig) -> Step:
     mark = fingerprint((), {Path("kind.yaml"): File(text=plain)})
     marked = manifests.text(manifests.cluster(config, {manifests.CONFIG_LABEL: mark}))
     path = config.files / "kind.yaml"
-    look = (docker, "exec", config.node, "kubectl", "--kubeconfig=/etc/kubernetes/admin.conf", "get", "nodes",
+    look = (docker, "exec", config.node, "kubectl", "get", "nodes", "--kubeconfig=/etc/kubernetes/admin.conf",
             f"--selector={manifests.CONFIG_LABEL}={mark}", "--output=name")
     return Step(
         name="cluster", title=f"kind cluster {config.cluster} ({NODE_IMAGE.partition('@')[0]})", needs=("registry",),
