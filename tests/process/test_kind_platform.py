@@ -19,7 +19,7 @@ from fakes.kind_world import MUTATIONS
 from harness.errors import PlatformError, UsageError
 from harness.platforms.kind import preflight, toolchain
 from harness.platforms.kind.config import NETWORK_LABEL, Ports, Programs
-from harness.platforms.kind.platform import KindPlatform
+from harness.platforms.kind.platform import KindPlatform, _alone
 from harness.platforms.kind.steps import steps
 from harness.supervisor.ports import free_port
 
@@ -220,6 +220,19 @@ def test_without_docker_all_that_is_missing_is_one_line_and_nothing_is_made(worl
         world.setup()
     assert world.changes() == []
     assert not world.platform.run_dir.exists()
+
+
+def test_without_docker_nothing_else_is_claimed(world: World) -> None:
+    world.write(info={"ServerErrors": ["Cannot connect to the Docker daemon"]})
+    for look in (world.platform.down, world.platform.dashboards, world.platform.status, world.platform.describe):
+        with pytest.raises(PlatformError, match="engine does not answer"):
+            look()
+
+
+def test_two_at_once_do_not_make_one_cluster(world: World) -> None:
+    with _alone(world.platform._config(print)), pytest.raises(UsageError, match="under way"):
+        world.setup()
+    assert world.changes() == []
 
 
 def test_a_port_that_somebody_has_is_told_before_anything_is_made(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

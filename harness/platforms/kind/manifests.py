@@ -118,9 +118,11 @@ def proxies() -> Object:
     declares, so that a monitor that names it by number finds nothing.
     """
     relabelings = [
+        # The name by which the chart's dashboards and rules know the app.
+        {"sourceLabels": ["__meta_kubernetes_pod_label_app_kubernetes_io_name"], "targetLabel": "app"},
         {
-            "sourceLabels": ["__meta_kubernetes_pod_ip"], "regex": r"(\d+\.\d+\.\d+\.\d+)",
-            "replacement": f"$1:{PROXY_METRICS_PORT}", "targetLabel": "__address__", "action": "replace",
+            "sourceLabels": ["__address__"], "regex": r"(.+):\d+",
+            "replacement": f"$1:{PROXY_METRICS_PORT}", "targetLabel": "__address__",
         },
     ]
     endpoint = {

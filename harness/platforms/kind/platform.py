@@ -27,8 +27,8 @@ from harness.platforms.kind.release import VALUES, in_cluster
 from harness.platforms.kind.runner import Runner
 from harness.platforms.kind.step import Step, ordered, render
 from harness.platforms.kind.steps import cluster, removal, steps
-from harness.platforms.local import binaries
-from harness.platforms.local.paths import RunPaths
+from harness.platforms.local import binaries, state
+from harness.platforms.local.paths import RunPaths, cache_root
 
 ANSWER_SECONDS = 5
 SOURCE = Path(harness.__file__).parents[1]
@@ -67,9 +67,9 @@ class KindPlatform:
             raise PlatformError(f"the kind platform cannot be made here: {'; '.join(found)}")
         for line in preflight.warnings(facts):
             say(line)
-        config = replace(plain, makes_network=facts.makes_network)
         self.paths.make()
-        runner.run(steps(config))
+        with _alone(plain):
+            runner.run(steps(replace(plain, makes_network=facts.makes_network)))
 
     def up(self, say: Say, *, detach: bool = True) -> None:
         """The same as `setup`: a cluster stays until it is taken away."""
@@ -90,19 +90,18 @@ class KindPlatform:
         """
         config = self._config(_quiet)
         runner = self._runner(config, _quiet)
-        facts = self._facts(config, runner)
-        if not facts.docker or not facts.engine:
-            raise PlatformError(preflight.problems(config, facts)[0])
+        facts = self._found(config, runner)
         if not facts.ours:
             if facts.registry or facts.node:
                 raise UsageError("; ".join(preflight.problems(config, facts)))
             return False
-        network = facts.makes_network and self._network_is_free(config, runner)
-        for call in removal(config, network=False):
-            if runner.answer(*call.argv, seconds=call.timeout_seconds) is None:
-                raise PlatformError(f"it did not work, so something stays: {' '.join(call.argv)}")
-        if network:
-            runner.answer(*removal(config, network=True)[-1].argv)  # another kind cluster may have come in between
+        with _alone(config):
+            network = facts.makes_network and self._network_is_free(config, runner)
+            for call in removal(config, network=False):
+                if runner.answer(*call.argv, seconds=call.timeout_seconds) is None:
+                    raise PlatformError(f"it did not work, so something stays: {' '.join(call.argv)}")
+            if network:
+                runner.answer(*removal(config, network=True)[-1].argv)  # another kind cluster may have come in between
         with contextlib.suppress(FileNotFoundError):
             config.kubeconfig.unlink()
         shutil.rmtree(config.folder, ignore_errors=True)
@@ -122,7 +121,7 @@ class KindPlatform:
         """
         config = self._config(_quiet)
         runner = self._runner(config, _quiet)
-        if not self._facts(config, runner).same_cluster:
+        if not self._found(config, runner).same_cluster:
             raise PlatformError("no kind platform of this configuration is up: ./run.sh setup --platform kind")
         healthy = True
         lines = [f"{'gateway (webapp.local)':<24} http://{LOOPBACK}:{config.ports.gateway}  {self._gateway(config)}"]
@@ -176,7 +175,7 @@ class KindPlatform:
     def _states(self) -> list[tuple[Step, bool]]:
         config = self._config(_quiet)
         runner = self._runner(config, _quiet)
-        facts = self._facts(config, runner)
+        facts = self._found(config, runner)
         if facts.node is None or not facts.ours:
             return []
         known = replace(config, makes_network=facts.makes_network)
@@ -251,10 +250,29 @@ class KindPlatform:
     def _runner(self, config: KindConfig, say: Say) -> Runner:
         return Runner(env=environment(os.environ, config.folder), logs=config.folder / "logs", say=say)
 
+    def _found(self, config: KindConfig, runner: Runner) -> Facts:
+        """The facts, for whoever cannot do without Docker. Raises PlatformError."""
+        facts = self._facts(config, runner)
+        if not facts.docker or not facts.engine:
+            raise PlatformError(preflight.problems(config, facts)[0])
+        return facts
+
     @staticmethod
     def _facts(config: KindConfig, runner: Runner) -> Facts:
         wanted = cluster(config).done
         return preflight.look(config, runner.answer, same_cluster=lambda: all(runner.holds(each) for each in wanted))
+
+
+@contextlib.contextmanager
+def _alone(config: KindConfig) -> Iterator[None]:
+    """One at a time on this machine makes or removes the cluster of this name. Raises UsageError."""
+    lock = state.Lock(cache_root() / f"kind-{config.cluster}.lock")
+    if not lock.acquire():
+        raise UsageError(f"another setup or down of the kind cluster {config.cluster} is under way: wait for it")
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def environment(inherited: Mapping[str, str], folder: Path) -> dict[str, str]:

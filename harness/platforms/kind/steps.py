@@ -112,7 +112,7 @@ def cluster(config: KindConfig) -> Step:
     mark = fingerprint((), {Path("kind.yaml"): File(text=plain)})
     marked = manifests.text(manifests.cluster(config, {manifests.CONFIG_LABEL: mark}))
     path = config.files / "kind.yaml"
-    look = (docker, "exec", config.node, "kubectl", "--kubeconfig=/etc/kubernetes/admin.conf", "get", "nodes",
+    look = (docker, "exec", config.node, "kubectl", "get", "nodes", "--kubeconfig=/etc/kubernetes/admin.conf",
             f"--selector={manifests.CONFIG_LABEL}={mark}", "--output=name")
     return Step(
         name="cluster", title=f"kind cluster {config.cluster} ({NODE_IMAGE.partition('@')[0]})", needs=("registry",),
@@ -166,7 +166,8 @@ def _access(config: KindConfig) -> Step:
 
 
 def _mesh_policy(config: KindConfig) -> Step:
-    return _ours(config, Part(name="mesh-policy", title="mutual TLS, strict", needs=("istiod",)), manifests.mesh_policy())
+    # After the gateway, so that istiod's webhook, which looks at it, has had time to answer.
+    return _ours(config, Part(name="mesh-policy", title="mutual TLS, strict", needs=("gateway",)), manifests.mesh_policy())
 
 
 def _monitors(config: KindConfig) -> Step:
@@ -192,9 +193,10 @@ def _gateway(config: KindConfig) -> Step:
 
 
 def _monitoring(config: KindConfig) -> Step:
+    prometheus = f"statefulset/prometheus-{MONITORING}-prometheus"
     part = Part(
         name="monitoring", title=f"Prometheus and Grafana (kube-prometheus-stack {MONITORING_VERSION})", needs=("namespaces",),
-        ready=(f"deployment/{MONITORING}-grafana", f"statefulset/prometheus-{MONITORING}-prometheus"),
+        ready=(f"deployment/{MONITORING}-grafana", prometheus), later=(prometheus,),
     )
     release = Release(
         name=MONITORING, chart=MONITORING_CHART, namespace=MONITORING_NAMESPACE, values=values.monitoring(),
@@ -239,6 +241,8 @@ class Part:
     title: str
     needs: tuple[str, ...]
     ready: tuple[str, ...] = ()
+    later: tuple[str, ...] = ()
+    """Those of them that somebody in the cluster makes, some time after the calls: until then kubectl knows none to wait for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -284,7 +288,11 @@ def _chart(config: KindConfig, part: Part, release: Release) -> Step:
 def _recorded(config: KindConfig, part: Part, calls: tuple[Call, ...], files: Mapping[Path, File], namespace: str) -> Step:
     """A step in the cluster: once its workloads are ready, its fingerprint is put on record, by which a later run knows it."""
     mark = fingerprint(calls, files, forget=(str(config.files), str(config.kubeconfig)))
-    waits = tuple(_status(config, namespace, what, INSTALL_SECONDS) for what in part.ready)
+    waits = tuple(
+        kubectl(config, "wait", what, "--for=create", f"--namespace={namespace}", f"--timeout={INSTALL_SECONDS}s",
+                seconds=INSTALL_SECONDS + 10.0)
+        for what in part.later
+    ) + tuple(_status(config, namespace, what, INSTALL_SECONDS) for what in part.ready)  # fmt: skip
     record = kubectl(config, "patch", "configmap", RECORD, f"--namespace={OWN_NAMESPACE}", "--type=merge",
                      f"--patch={json.dumps({'data': {part.name: mark}})}")
     look = kubectl(config, "get", "configmap", RECORD, f"--namespace={OWN_NAMESPACE}", f"--output=jsonpath={{.data.{part.name}}}")

@@ -61,6 +61,8 @@ def checked(program: str, argv: list[str], depth: int, folder: str) -> str:
     if known.exists():
         return ""
     refusal = check(program, argv, depth, world["real"].get(program))
+    if program == "docker" and argv[:1] == ["exec"] and argv[2] == "kubectl":  # the node has one too
+        refusal = refusal or check("kubectl", argv[3:], 1, world["real"].get("kubectl"))
     if not refusal:
         known.touch()
     return refusal

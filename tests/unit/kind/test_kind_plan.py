@@ -132,6 +132,14 @@ def test_nothing_is_undone_that_may_hold_something_of_value() -> None:
     assert undone == ["cluster"], "kind's own half-made cluster, and only where there was none before"
 
 
+def test_the_images_are_built_by_what_the_dockerfile_takes() -> None:
+    dockerfile = (Path(__file__).parents[3] / "Dockerfile").read_text()
+    (step,) = [each for each in steps(CONFIG) if each.name == "images"]
+    given = {word.partition("=")[0] for call in step.calls for word in call.argv if re.fullmatch(r"[A-Z_]+=.*", word)}
+    assert given == {"PYTHON_IMAGE", "VERSION", "SOURCE_DATE_EPOCH"}
+    assert given <= set(re.findall(r"^ARG (\w+)", dockerfile, re.MULTILINE))
+
+
 def test_files_are_yaml_that_says_everything_in_full() -> None:
     for step in steps(CONFIG):
         for path, file in step.files.items():
