@@ -126,9 +126,11 @@ class _Reader:
             return None
         if any(each.limits.successes for one in steps for m in one.measurements for each in m.metrics):
             raise Unreadable("an analysis that ends early (consecutiveSuccessLimit) and one in the background: not both at once")
-        if any(each.interval < each.window for each in metrics) or any(each.measurements for each in steps):
+        if any(0 < each.interval < each.window for each in metrics) or any(each.measurements for each in steps):
             self._note(_OVERLAP)
         until = sum(each.seconds for each in steps) - sum(each.seconds for each in steps[:step]) - after
+        for each in metrics:
+            self._toothless(each.metric, len(each.moments(until)))
         if not any(each.moments(until) for each in metrics):
             self._note("the analysis in the background is left out: the steps are over before it measures")
             return None
@@ -137,6 +139,11 @@ class _Reader:
     def _note(self, text: str) -> None:
         if text not in self.notes:
             self.notes.append(text)
+
+    def _toothless(self, metric: GateMetric, times: int) -> None:
+        borne = metric.limits.failures
+        if 0 < times <= borne and not metric.limits.successes:
+            self._note(f"metric {metric.name} stops nothing by failing: it bears {borne}, and is measured {times} x")
 
     def _weight(self, raw: dict[str, Any]) -> float:
         weight = whole(raw["setWeight"])
@@ -183,6 +190,7 @@ class _Reader:
         """What an analysis measures as a step; metrics that look at the same requests stand together."""
         found: dict[tuple[float, float], list[GateMetric]] = {}
         for each in metrics:
+            self._toothless(each.metric, len(each.moments(math.inf)))
             for moment in each.moments(math.inf):
                 found.setdefault((moment, each.window), []).append(each.metric)
         if not found:

@@ -170,6 +170,8 @@ def test_as_many_failures_as_measurements_stop_nothing() -> None:
     never = metric("never", SHARE, "result[0] < 0.2", interval="60s", count=3, failureLimit=3)
     made = stepwise(never)
     assert at(made, [1.0], rps=10).rollback[0] == 0
+    assert made.notes[0] == "metric never stops nothing by failing: it bears 3, and is measured 3 x"
+    assert "it bears 5, and is measured 5 x" in beside(STEPS, {**PACE, "failureLimit": 5}).notes[-1]
     assert advice.threshold(made, "errors") is None
     assert advice.threshold(stepwise({**never, "failureLimit": 2}), "errors") == pytest.approx(0.2, abs=1e-5)
 
