@@ -37,7 +37,6 @@ class Move:
     """
 
     look: Look
-    metrics: int
     on: dict[int, tuple[Integers, Integers]]
     lost: dict[int, list[tuple[Cause, Integers]]]
     after: int
@@ -111,7 +110,7 @@ def _move(live: Sequence[_State], event: Event, look: Look) -> tuple[Move, list[
         lost[code] = [(cause, np.array(those, dtype=np.int64)) for cause, those in ending.items()]
         if len(numbers) > STATES_AT_MOST:
             raise Unreadable("its metrics can be counted in too many ways together: leave some out with --without")
-    return Move(look=look, metrics=len(event.taken), on=on, lost=lost, after=len(numbers)), list(numbers)
+    return Move(look=look, on=on, lost=lost, after=len(numbers)), list(numbers)
 
 
 def _after(state: _State, taken: tuple[Taken, ...], outcomes: tuple[int, ...]) -> tuple[_State, Cause | None]:
