@@ -47,7 +47,7 @@ def _chance(_context: click.Context, _parameter: click.Parameter, value: float |
 
 
 def _positive(_context: click.Context, parameter: click.Parameter, value: float | None) -> float | None:
-    most = {"rps": 100_000.0, "window": 86_400.0, "scrape_interval": 3_600.0}[str(parameter.name)]
+    most = {"rps": 100_000.0, "window": 86_400.0, "pause": 86_400.0, "scrape_interval": 3_600.0}[str(parameter.name)]
     if value is not None and not (math.isfinite(value) and 0 < value <= most):
         raise click.BadParameter(f"{value:g}: give a number above 0 and not above {most:g}")
     return value
@@ -74,6 +74,8 @@ def _weights(_context: click.Context, _parameter: click.Parameter, text: str | N
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="A value for --chart; repeatable.")
 @click.option("--rollout", metavar="NAME", help="Which Rollout, if the input has several.")
 @click.option("--weights", callback=_weights, metavar="PERCENTS", help="The steps, for a template without a Rollout: 10,30,60")
+@click.option("--pause", type=float, callback=_positive, metavar="SECONDS",
+              help="How long each of --weights lasts, with the template in the background.")
 @click.option("--without", multiple=True, metavar="METRIC", help="Leave out a metric; repeatable.")
 @click.option("--rps", type=float, default=50.0, show_default=True, callback=_positive, help="Users' requests per second.")
 @click.option("--window", type=float, callback=_positive, metavar="SECONDS", help="Another window in every step.")
@@ -97,7 +99,7 @@ def _weights(_context: click.Context, _parameter: click.Parameter, text: str | N
 @click.option("--compare", callback=_loads, metavar="NUMBERS", help="Further requests/s to draw: 5,20,200")
 @click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
 def oc(*, files: tuple[str, ...], chart: Path | None, values: tuple[Path, ...], settings: tuple[str, ...], rollout: str | None,
-       weights: tuple[float, ...], without: tuple[str, ...], window: float | None, **given: Any) -> int:
+       weights: tuple[float, ...], pause: float | None, without: tuple[str, ...], window: float | None, **given: Any) -> int:
     """Say which error rate a gate catches at your traffic, and how often it aborts a healthy release.
 
     Computed from the gate's own steps and conditions, as rendered; no platform is needed.
@@ -110,11 +112,15 @@ def oc(*, files: tuple[str, ...], chart: Path | None, values: tuple[Path, ...], 
 
     given["rates"] = given["rates"] or tuple(map(_share, RATES[given["axis"]].split(",")))
     asked = Asked(**given)
+    if pause is not None and not weights:
+        raise UsageError("--pause is for --weights: how long each of them lasts")
     if asked.plot is not None and asked.plot.suffix not in (".svg", ".png"):
         raise UsageError(f"--plot {asked.plot}: name a file that ends in .svg or .png")
     try:
-        gate = read_gate(_documents(files, chart, values, settings), weights=weights, without=frozenset(without), rollout=rollout,
-                         scrape_interval=asked.scrape_interval)  # fmt: skip
+        gate = read_gate(
+            _documents(files, chart, values, settings), weights=weights, without=frozenset(without), rollout=rollout,
+            scrape_interval=asked.scrape_interval, pause=pause or 0.0,
+        )  # fmt: skip
         return _answer(gate.with_window(window) if window else gate, asked)
     except Unreadable as error:
         raise UsageError(f"the gate cannot be computed: {error}") from None

@@ -20,14 +20,14 @@ p beyond the first step (a worse version is caught earlier), nor are the failed 
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass
 
 import numpy as np
 
 from harness.oc import counting
-from harness.oc.counting import Look, at_most
+from harness.oc.counting import Course
 from harness.oc.gate import Cause, Gate, Measurement, most_bad
+from harness.oc.looks import at_most
 from harness.oc.query import Floats, Unreadable
 from harness.oc.result import Characteristic
 from harness.oc.traffic import is_blind, requests_in, segments
@@ -53,19 +53,19 @@ class Window:
 class Plan:
     """A gate at one rate of requests (`rps`, all users together) and one kind of traffic.
 
-    `windows` of a plain gate, else `looks`: for each step, one for each measurement.
+    `windows` of a plain gate, else `courses`, one for each step.
     """
 
     gate: Gate
     rps: float
     kind: str
     windows: tuple[Window, ...] = ()
-    looks: tuple[tuple[Look, ...], ...] = ()
+    courses: tuple[Course, ...] = ()
 
     @property
     def means(self) -> list[float]:
         """How many canary requests each window holds on average."""
-        looks = itertools.chain.from_iterable(self.looks)
+        looks = [move.look for course in self.courses for move in course.moves]
         found = [(each.numbers, each.probabilities) for each in self.windows] + [(e.numbers, e.probabilities) for e in looks]
         return [float(numbers @ probabilities) for numbers, probabilities in found]
 
@@ -83,7 +83,7 @@ def prepare(gate: Gate, *, rps: float, kind: str = "split") -> Plan:
             if rps * window * step.weight / 100 > REQUESTS_AT_MOST:
                 raise Unreadable(f"more than {REQUESTS_AT_MOST:g} canary requests in one window are not computed")
     if not gate.plain:
-        return Plan(gate=gate, rps=rps, kind=kind, looks=counting.looks(gate, rps, kind))
+        return Plan(gate=gate, rps=rps, kind=kind, courses=counting.courses(gate, rps, kind))
     windows = [_window(gate, index, each, rps, kind) for index, step in enumerate(gate.steps) for each in step.measurements]
     return Plan(gate=gate, rps=rps, kind=kind, windows=tuple(windows))
 
@@ -107,7 +107,7 @@ def characteristic(plan: Plan, error_rates: Floats, slow_shares: Floats | float 
     """P(rollback) and the rest for each error rate, and share of requests over the latency limit (both from 0 to 1)."""
     p, s = (np.asarray(each, dtype=np.float64) for each in np.broadcast_arrays(np.atleast_1d(error_rates), slow_shares))
     if not plan.gate.plain:
-        return counting.characteristic(plan.gate, plan.rps, plan.looks, p, s)
+        return counting.characteristic(plan.gate, plan.rps, plan.courses, p, s)
     reached = np.ones(p.shape)
     steps = plan.gate.steps
     by_step, by_cause = np.zeros((len(steps), *p.shape)), {cause: np.zeros(p.shape) for cause in Cause}

@@ -13,7 +13,7 @@ import numpy as np
 import promql_parser as pp
 from numpy.typing import NDArray
 
-from harness.lint.promql import Expr, bare, function, number, operator
+from harness.lint.promql import Expr, bare, function, name, number, operator
 from harness.oc.series import Count, Counter, Unreadable, classify, counter, one_population
 
 Floats = NDArray[np.float64]
@@ -116,6 +116,8 @@ class _Compiler:
             return self._grown(self._count(node))
         if kind == "scalar":
             return self.of(node.args[0])
+        if isinstance(node, pp.VectorSelector):
+            raise Unreadable(f"its query reads {name(node)} as it stands, all that was ever counted: use increase() over a range")
         raise Unreadable(f"its query uses {kind or operator(node) or type(node).__name__}, which is not understood here")
 
     def _binary(self, node: Expr) -> _Node:

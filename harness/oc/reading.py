@@ -22,11 +22,12 @@ _OVERLAP = "measurements overlap: the exact figures take them for independent, t
 
 def read_gate(
     documents: Iterable[Document], *, weights: Sequence[float] = (), without: frozenset[str] = frozenset(),
-    rollout: str | None = None, scrape_interval: float = 15.0,
+    rollout: str | None = None, scrape_interval: float = 15.0, pause: float = 0.0,
 ) -> Gate:  # fmt: skip
     """The gate in these objects.
 
-    `weights` are the steps of a template that comes without a Rollout; `without` names metrics to leave out; `rollout` chooses
+    `weights` are the steps of a template that comes without a Rollout: each runs it or, with a `pause`, lasts so many seconds,
+    and the template is measured beside them, in the background; `without` names metrics to leave out; `rollout` chooses
     among several; `scrape_interval` in seconds is what an `irate()` sees.
 
     Raises:
@@ -39,7 +40,7 @@ def read_gate(
     if unknown := without - {metric.name for each in world.templates for metric in each.metrics}:
         raise Unreadable(f"there is no metric {', '.join(sorted(unknown))} to leave out")
     if weights:
-        return _bare_gate(world, weights, _Reader(world, without, scrape_interval))
+        return _bare_gate(world, weights, pause, _Reader(world, without, scrape_interval))
     found = [each for each in world.rollouts if rollout in (None, each.name) and each.canary is not None]
     if not found:
         named = f"no Rollout {rollout} with a canary strategy" if rollout else "no Rollout with a canary strategy"
@@ -49,8 +50,15 @@ def read_gate(
     return _Reader(world, without, scrape_interval).gate(found[0])
 
 
-def _bare_gate(world: World, weights: Sequence[float], reader: _Reader) -> Gate:
+def _bare_gate(world: World, weights: Sequence[float], pause: float, reader: _Reader) -> Gate:
     steps: list[Step] = []
+    if pause:
+        steps = [Step(weight=weight, pause=pause) for weight in weights]
+        metrics = reader.repeated(world.templates, {}, [], seen=False, lasting=True)
+        background = reader.background(metrics, (0, 0.0), steps)
+        if background is None:
+            raise Unreadable("no metric is left that is measured before the steps end")
+        return Gate(name=world.templates[0].name, steps=tuple(steps), background=background, notes=tuple(reader.notes))
     for weight in weights:
         measured = reader.repeated(world.templates, {}, [], seen=_seen(steps))
         steps.append(Step(weight=weight, measurements=reader.grouped(measured)))
@@ -95,7 +103,7 @@ class _Reader:
         if beside is not None:
             # What follows the last analysis counts only where something still measures.
             steps += [Step(weight=weight, pause=pause)] if pause else []
-            background = self._background(beside, began, steps)
+            background = self._beside(beside, began, steps)
         if background is None and not any(step.measurements for step in steps):
             raise Unreadable(f"Rollout {rollout.name}: none of its steps runs an analysis, and none runs beside them")
         replicas = whole(rollout.spec.get("replicas")) or 1
@@ -103,28 +111,39 @@ class _Reader:
             name=rollout.name, steps=tuple(steps), background=background, replicas=replicas, notes=tuple(self.notes)
         )  # fmt: skip
 
-    def _background(self, use: Use, began: tuple[int, float] | None, steps: Sequence[Step]) -> Background | None:
+    def _beside(self, use: Use, began: tuple[int, float] | None, steps: Sequence[Step]) -> Background | None:
         if began is None or began[0] >= len(steps):
             self._note("the analysis in the background is left out: the steps are over before it begins")
             return None
         step, after = began
         seen = _seen([*steps[:step], Step(weight=steps[step].weight, pause=after)])
-        metrics = tuple(self._analysis(use, seen=seen))
+        return self.background(self._analysis(use, seen=seen), began, steps)
+
+    def background(self, metrics: Sequence[Repeated], began: tuple[int, float], steps: Sequence[Step]) -> Background | None:
+        """The analysis of these metrics beside the steps; None when it decides nothing."""
+        step, after = began
         if not metrics:
             return None
         if any(each.limits.successes for one in steps for m in one.measurements for each in m.metrics):
             raise Unreadable("an analysis that ends early (consecutiveSuccessLimit) and one in the background: not both at once")
-        if any(each.interval < each.window for each in metrics) or any(each.measurements for each in steps):
+        if any(0 < each.interval < each.window for each in metrics) or any(each.measurements for each in steps):
             self._note(_OVERLAP)
         until = sum(each.seconds for each in steps) - sum(each.seconds for each in steps[:step]) - after
+        for each in metrics:
+            self._toothless(each.metric, len(each.moments(until)))
         if not any(each.moments(until) for each in metrics):
             self._note("the analysis in the background is left out: the steps are over before it measures")
             return None
-        return Background(step=step, after=after, metrics=metrics)
+        return Background(step=step, after=after, metrics=tuple(metrics))
 
     def _note(self, text: str) -> None:
         if text not in self.notes:
             self.notes.append(text)
+
+    def _toothless(self, metric: GateMetric, times: int) -> None:
+        borne = metric.limits.failures
+        if 0 < times <= borne and not metric.limits.successes:
+            self._note(f"metric {metric.name} stops nothing by failing: it bears {borne}, and is measured {times} x")
 
     def _weight(self, raw: dict[str, Any]) -> float:
         weight = whole(raw["setWeight"])
@@ -156,10 +175,12 @@ class _Reader:
         for each in templates:
             template = Template(each.document, {**each.args, **passed})
             own = dry + [str(mapping(rule).get("metricName")) for rule in sequence(template.spec.get("dryRun"))]
-            for metric in template.metrics:
+            for metric, written in zip(template.metrics, each.metrics, strict=True):
                 if any(_matches(rule, metric.name) for rule in own):
                     self._note(f"metric {metric.name} is left out: it is a dry run, and decides nothing")
                 elif metric.name not in self._without:
+                    if self._world.scope(written) == "no":
+                        self._note(f"metric {metric.name} is not tied to the new version: computed as if it counted that alone")
                     found.append(self._metric(metric, seen=seen, lasting=lasting))
         if len({each.window for each in found}) > 1:
             self._note("metrics look back over different times: they are computed as if they saw different requests")
@@ -169,6 +190,7 @@ class _Reader:
         """What an analysis measures as a step; metrics that look at the same requests stand together."""
         found: dict[tuple[float, float], list[GateMetric]] = {}
         for each in metrics:
+            self._toothless(each.metric, len(each.moments(math.inf)))
             for moment in each.moments(math.inf):
                 found.setdefault((moment, each.window), []).append(each.metric)
         if not found:
@@ -181,6 +203,7 @@ class _Reader:
 
     def _metric(self, metric: Metric, *, seen: bool, lasting: bool) -> Repeated:
         try:
+            _asks_prometheus(metric)
             planned = schedule(metric)
             if not lasting:
                 planned = step_moments(planned)
@@ -201,8 +224,6 @@ class _Reader:
         return Repeated(metric=read, delay=delay, interval=planned.interval, window=read.query.window)
 
     def _read(self, metric: Metric, planned: Schedule) -> GateMetric:
-        if metric.provider != "prometheus":
-            raise Unreadable(f"its provider is {metric.provider or 'missing'}; only prometheus is understood")
         try:
             query = promql.parse(metric.query_text)
         except (promql.Malformed, promql.TooLarge) as error:
@@ -222,6 +243,11 @@ class _Reader:
             name=metric.name, condition=text, query=compiled, acceptance=passing, tolerated=tolerated, limits=planned.limits,
             count=planned.count, retries=retries,
         )  # fmt: skip
+
+
+def _asks_prometheus(metric: Metric) -> None:
+    if metric.provider != "prometheus":
+        raise Unreadable(f"its provider is {metric.provider or 'missing'}; only prometheus is understood")
 
 
 def _matches(pattern: str, name: str) -> bool:

@@ -69,8 +69,8 @@ def step_moments(planned: Schedule) -> Schedule:
         return planned
     if not limits.successes:
         raise Unreadable(
-            "initialDelay, interval and count do not say when it ends: with an interval and no count, its analysis is measured "
-            "for ever, and as a step never passes"
+            "initialDelay, interval and count do not say when it ends: without a count it never passes as a step; in the "
+            "background it does: give its Rollout, or --weights with --pause"
         )
     if limits.failures < 0:
         raise Unreadable("it has neither a count nor a failureLimit: how long its step lasts has no bound")

@@ -60,6 +60,7 @@ def test_standard_input(gate_file: str, capsys: pytest.CaptureFixture[str], monk
         (["--rps", "0"], "0: give a number above 0"), (["--window", "-1"], "-1: give a number above 0"),
         (["--compare", "0"], "above 0"), (["--plot", "x.pdf"], ".svg or .png"), (["--points", "/nowhere"], "/nowhere"),
         (["--without", "requests,x"], None), (["--rollout", "other"], "no Rollout other"), (["--set", "a=1"], "for --chart"),
+        (["--pause", "60"], "--pause is for --weights"), (["--pause", "0", "--weights", "5"], "0: give a number above 0"),
         (["--plot", "/nowhere/x.svg"], "/nowhere/x.svg"), (["--without", "nothing-like-it"], "nothing-like-it"),
     ],
 )  # fmt: skip
@@ -160,5 +161,12 @@ def test_a_template_by_itself(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert as_json(capsys, str(path), "--weights", "5,50")["gate"]["steps"][1]["weight_percent"] == 50
     assert main(["oc", str(path)]) == 2
     assert "--weights 10,30,60" in capsys.readouterr().err
+    path.write_text(yaml.safe_dump(template([metric(*SUCCESS_RATE, count=None, interval="60s", failureLimit=1)])))
+    assert main(["oc", str(path), "--weights", "5,50"]) == 2
+    assert "--weights with --pause" in capsys.readouterr().err
+    found = as_json(capsys, str(path), "--weights", "5,50", "--pause", "150")["gate"]
+    assert ([each["seconds"] for each in found["steps"]], found["background"]["metrics"]) == ([150, 150], ["success-rate"])
+    assert main(["oc", str(path), "--weights", "5", "--pause", "50"]) == 2
+    assert "no metric is left that is measured before the steps end" in capsys.readouterr().err
     path.write_text(yaml.safe_dump_all([template([metric(*SUCCESS_RATE)]), rollout([{"setWeight": 1}, analysis()])]))
     assert len(as_json(capsys, str(path))["gate"]["steps"]) == 1

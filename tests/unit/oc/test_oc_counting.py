@@ -30,6 +30,7 @@ from scipy import stats
 from harness.oc import advice, counting
 from harness.oc.exact import characteristic, prepare
 from harness.oc.gate import ERROR, FAILS, INCONCLUSIVE, PASSES, Cause, Gate, Limits
+from harness.oc.looks import looks
 from harness.oc.reading import read_gate
 from harness.oc.result import Characteristic
 from harness.oc.simulate import Chain, simulate
@@ -60,7 +61,7 @@ def beside(steps: list[dict[str, Any]], *metrics: dict[str, Any], **more: Any) -
 def test_both_ways_to_compute_agree_where_nothing_is_borne() -> None:
     made, p, s = gate(*SPEC), np.array([0, 0.004, 0.01, 0.5, 1]), np.array([0.02, 0.05, 0, 0, 0.1])
     one = characteristic(prepare(made, rps=5), p, s)
-    other = counting.characteristic(made, 5, counting.looks(made, 5, "split"), p, s)
+    other = counting.characteristic(made, 5, counting.courses(made, 5, "split"), p, s)
     for field in ("rollback", "by_step", "seconds", "failed"):
         assert getattr(one, field) == pytest.approx(getattr(other, field), rel=1e-12, abs=1e-13)
     for cause in Cause:
@@ -170,6 +171,8 @@ def test_as_many_failures_as_measurements_stop_nothing() -> None:
     never = metric("never", SHARE, "result[0] < 0.2", interval="60s", count=3, failureLimit=3)
     made = stepwise(never)
     assert at(made, [1.0], rps=10).rollback[0] == 0
+    assert made.notes[0] == "metric never stops nothing by failing: it bears 3, and is measured 3 x"
+    assert "it bears 5, and is measured 5 x" in beside(STEPS, {**PACE, "failureLimit": 5}).notes[-1]
     assert advice.threshold(made, "errors") is None
     assert advice.threshold(stepwise({**never, "failureLimit": 2}), "errors") == pytest.approx(0.2, abs=1e-5)
 
@@ -213,7 +216,7 @@ def test_a_background_with_a_count_ends_by_itself() -> None:
 
 def test_a_window_of_the_background_sees_two_weights() -> None:
     steps = [{"setWeight": 10}, {"pause": {"duration": "80s"}}, {"setWeight": 50}, {"pause": {"duration": "50s"}}]
-    (first, second) = counting.looks(beside(steps, PACE), 10, "fixed")
+    (first, second) = looks(beside(steps, PACE), 10, "fixed")
     assert [look.numbers.tolist() for look in (*first, *second)] == [[60], [20 + 200]]
 
 

@@ -141,7 +141,7 @@ def test_what_cannot_be_computed_is_said_by_name(change: dict[str, Any], match: 
 @pytest.mark.parametrize(
     ("query", "match"),
     [
-        ("up", "uses VectorSelector"), ("sum(increase(", "does not parse"),
+        ("up", "reads up as it stands"), ("sum(increase(", "does not parse"),
         (f"{ERRORS} / {REQUESTS.replace('60', '90')}", "different"),
         ("sum(idelta(a_count[60s]))", "uses idelta|not understood"), (f"{ERRORS} / {FAST}", "mixes errors and latency"),
         (f"{FAST} / {FAST.replace('0.3', '1')}", "more than one latency bound"), ("vector(1)", "counts no requests"),

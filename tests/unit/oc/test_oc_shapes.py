@@ -76,7 +76,7 @@ def test_a_second_vector_says_whether_there_is_a_first(sign: str, few: float, ma
     ("sum(irate(a[20s]))", r"needs two scrapes, and there is one every 15 s \(--scrape-interval\)"),
     ('sum(rate(a{code!="503"}[1m])) / sum(rate(a[1m]))', "leaves out some errors"),
     ('sum(rate(a{status="pending"}[1m])) / sum(rate(a[1m]))', "no status that is known"),
-    ('sum(a{code=~"5.."}) / sum(a)', "not understood here: sum"),
+    ('sum(a{code=~"5.."}) / sum(a)', "not understood here: sum"), ('a{code=~"5.."} / a', "reads a as it stands"),
 ])  # fmt: skip
 def test_shapes_that_are_refused_with_the_reason(query: str, match: str) -> None:
     with pytest.raises(Unreadable, match=f"metric m: .*{match}.*--without m"):
@@ -95,6 +95,17 @@ def test_what_a_matcher_on_a_status_counts(selector: str, wanted: Count) -> None
     assert classify(promql.parse(selector))[0] is wanted
 
 
+def test_a_metric_over_all_versions_is_told() -> None:
+    made = rollout([{"setWeight": 20}, {"pause": {"duration": "1m"}}, analysis()])
+    made["spec"]["strategy"]["canary"]["steps"][2]["analysis"]["args"] = [{"name": "service", "value": "shop"}]
+    both = template([bearing(f"{GOOD} / {ALL}", "result[0] >= 0.95")])
+    both["spec"]["args"] = [{"name": "service"}]
+    told = "metric m is not tied to the new version: computed as if it counted that alone"
+    assert told in read_gate(as_documents(made, both)).notes
+    made["spec"]["strategy"]["canary"]["steps"][2]["analysis"]["args"] = [{"name": "service", "value": "shop-canary"}]
+    assert told not in read_gate(as_documents(made, both)).notes
+
+
 def test_limits_as_arguments_and_as_texts() -> None:
     written = {"interval": "{{args.every}}", "count": "{{ args.times }}", "failureLimit": "2"}
     made = template([bearing(f"{GOOD} / {ALL}", "result[0] >= {{args.least}}", **written)])
@@ -106,7 +117,7 @@ def test_limits_as_arguments_and_as_texts() -> None:
 
 def test_what_never_ends_as_a_step_is_refused() -> None:
     for change, match in (
-        ({"count": None}, "as a step never passes"), ({"count": 2, "failureLimit": 3}, "the controller refuses it: count 2"),
+        ({"count": None}, "it never passes as a step"), ({"count": 2, "failureLimit": 3}, "the controller refuses it: count 2"),
         ({"count": None, "failureLimit": -1, "consecutiveSuccessLimit": 2}, "has no bound"), ({"count": 2000}, "count of 2000"),
         ({"count": None, "interval": "0s", "consecutiveSuccessLimit": 2}, "its interval is no time above 0"),
         ({"interval": "{{args.nothing}}"}, "its interval is the argument nothing, which has no value"),
