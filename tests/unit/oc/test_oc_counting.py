@@ -300,3 +300,29 @@ def test_a_look_before_the_first_request_is_what_the_condition_says_of_nothing(c
     assert (found.rollback[0], found.by_cause[Cause.TRAFFIC][0]) == (wanted, wanted)
     bearing = {**hasty, "interval": "60s", "count": 3, "failureLimit": 1}
     assert at(stepwise(bearing), [0.0], rps=20).rollback[0] == pytest.approx(float(condition.startswith("result")))
+
+
+KINDS = {
+    "failures": lambda: stepwise(STRICT, LOOSE, MANY, weights=(20, 60)), "row": lambda: stepwise(ROW, GAP, weights=(20, 60)),
+    "background": lambda: beside([*STEPS[:3], analysis("slo"), *STEPS[3:]], {**PACE, "count": 4},
+                                 metric(*LATENCY, interval="60s", count=2)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_what_holds_for_every_version(name: str) -> None:
+    made = KINDS[name]()
+    plan = prepare(made, rps=0.3)
+    p, s = (each.ravel() for each in np.meshgrid(np.linspace(0, 1, 21), np.linspace(0, 1, 5), indexing="ij"))
+    found = characteristic(plan, p, s)
+    lost = found.rollback.reshape(21, 5)
+    assert (np.diff(lost, axis=0) > -1e-12).all()
+    assert (np.diff(lost, axis=1) > -1e-12).all()
+    assert (np.diff(found.caught.reshape(21, 5), axis=0) > -1e-12).all()
+    assert found.by_step.sum(axis=0) == pytest.approx(found.rollback, abs=1e-12)
+    assert sum(found.by_cause.values()) == pytest.approx(found.rollback, abs=1e-12)
+    assert (found.seconds <= made.beginnings[-1] + 1e-9).all()
+    # One version at a time is the same as many together.
+    for index in (0, 52, 104):
+        alone = characteristic(plan, p[[index]], s[[index]])
+        assert alone.rollback[0] == pytest.approx(found.rollback[index])
