@@ -56,10 +56,10 @@ class Case:
     platform: ExistingPlatform
     options: Options
 
-    def release(self) -> None:
+    def release(self, *, keep: bool = False) -> None:
         """All that a run asks of the API, from its session's begin to its end."""
         refuse_bad_chart(success(), self.options, self.platform)
-        with self.platform.session(lambda _: None, keep=False) as endpoints:
+        with self.platform.session(lambda _: None, keep=keep) as endpoints:
             self._play(endpoints)
 
     def _play(self, endpoints: Endpoints) -> None:
@@ -213,3 +213,15 @@ def test_what_a_cluster_does_not_serve_is_told_with_what_is_forbidden(cases: Cas
     assert "it does not serve podmonitors.monitoring.coreos.com; " in told
     assert f"we may not watch pods in {case.namespace}" in told
     assert "\n" not in told
+
+
+def test_what_is_kept_is_told_by_status_and_removed_by_down(audited: Audited, cases: Cases) -> None:
+    case = cases.make(ExistingPlatform)
+    before = objects_in(audited, case.namespace)
+    case.release(keep=True)
+    assert "rollout.argoproj.io/webapp" in objects_in(audited, case.namespace)
+    assert case.platform.status()["left"] == [case.namespace]
+    assert case.platform.down() is True
+    assert objects_in(audited, case.namespace) == before
+    assert "nothing of ours is in it" in case.platform.describe()
+    assert case.platform.down() is False
