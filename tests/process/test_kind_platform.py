@@ -78,12 +78,35 @@ def checked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("checked")
 
 
-@pytest.fixture
-def world(tmp_path: Path, bin_dir: Path, checked: Path) -> World:
-    real = {name: str(bin_dir / name) for name in ("kubectl", "helm")} | {"kind": str(toolchain.ensure(print).kind)}
+@pytest.fixture(scope="module")
+def real(bin_dir: Path) -> dict[str, str]:
+    found = {name: str(bin_dir / name) for name in ("kubectl", "helm")} | {"kind": str(toolchain.ensure(print).kind)}
     if docker := shutil.which("docker"):
-        real["docker"] = docker
+        found["docker"] = docker
+    return found
+
+
+@pytest.fixture
+def world(tmp_path: Path, real: dict[str, str], checked: Path) -> World:
     return World(tmp_path, real, checked)
+
+
+@pytest.fixture(scope="module")
+def once(tmp_path_factory: pytest.TempPathFactory, real: dict[str, str], checked: Path) -> World:
+    world = World(tmp_path_factory.mktemp("once"), real, checked)
+    world.setup()
+    return world
+
+
+@pytest.fixture
+def made(world: World, once: World) -> World:
+    """A world in which setup has run: what that left elsewhere, since no fingerprint depends on a folder."""
+    left = once.read()
+    world.write(**{name: left[name] for name in ("containers", "networks", "record", "applied")})
+    world.platform.ports = once.ports
+    world.platform.paths.make()
+    world.platform.paths.kubeconfig.write_text("{}")
+    return world
 
 
 def test_setup_makes_everything_in_order_by_calls_that_the_real_programs_take_and_then_leaves_it_alone(world: World) -> None:
@@ -170,9 +193,9 @@ def until(holds: Callable[[], bool]) -> None:
         time.sleep(0.1)  # between two looks; the condition is the answer, not the time
 
 
-def test_down_takes_away_what_is_ours_and_nothing_else(world: World) -> None:
-    world.write(containers={"somebody-elses": {**FOREIGN, "networks": ["bridge"]}})
-    world.setup()
+def test_down_takes_away_what_is_ours_and_nothing_else(made: World) -> None:
+    world = made
+    world.write(containers=world.read()["containers"] | {"somebody-elses": {**FOREIGN, "networks": ["bridge"]}})
     assert world.platform.down() is True
     left = world.read()
     assert list(left["containers"]) == ["somebody-elses"]
@@ -182,8 +205,8 @@ def test_down_takes_away_what_is_ours_and_nothing_else(world: World) -> None:
     assert world.platform.down() is False
 
 
-def test_kinds_network_stays_where_others_use_it_or_made_it(world: World) -> None:
-    world.setup()
+def test_kinds_network_stays_where_others_use_it_or_made_it(made: World) -> None:
+    world = made
     world.write(containers=world.read()["containers"] | {"other-control-plane": FOREIGN})
     world.platform.down()
     assert "kind" in world.read()["networks"]
@@ -205,13 +228,11 @@ def test_somebody_elses_cluster_and_container_are_refused_and_left_alone(world: 
     assert world.changes() == []
 
 
-def test_a_cluster_of_another_configuration_is_not_touched(world: World) -> None:
-    world.setup()
-    before = len(world.calls())
-    world.platform.ports = Ports(**(asdict(world.ports) | {"gateway": free_port()}))
+def test_a_cluster_of_another_configuration_is_not_touched(made: World) -> None:
+    made.platform.ports = Ports(**(asdict(made.platform.ports) | {"gateway": free_port()}))
     with pytest.raises(PlatformError, match=r"another configuration.*down --platform kind"):
-        world.setup()
-    assert world.changes(since=before) == []
+        made.setup()
+    assert made.changes() == []
 
 
 def test_without_docker_all_that_is_missing_is_one_line_and_nothing_is_made(world: World) -> None:
@@ -242,8 +263,8 @@ def test_a_port_that_somebody_has_is_told_before_anything_is_made(world: World, 
     assert world.changes() == []
 
 
-def test_dashboards_are_asked_and_passwords_are_read_from_the_cluster_and_kept_nowhere(world: World) -> None:
-    world.setup()
+def test_dashboards_are_asked_and_passwords_are_read_from_the_cluster_and_kept_nowhere(made: World) -> None:
+    world = made
     lines, healthy = world.platform.dashboards()
     assert healthy is False, "nobody answers there"
     told = {line[:24].strip(): line[24:] for line in lines}
@@ -256,9 +277,13 @@ def test_dashboards_are_asked_and_passwords_are_read_from_the_cluster_and_kept_n
     assert world.read()["refused"] == []
 
 
-def test_status_tells_each_part(world: World) -> None:
+def test_status_of_nothing(world: World) -> None:
     assert world.platform.status()["phase"] == "down"
-    world.setup()
+    assert not world.platform.healthy()
+
+
+def test_status_tells_each_part(made: World) -> None:
+    world = made
     assert world.platform.healthy()
     state = world.read()
     world.write(applied=state["applied"].replace("kiali", ""))

@@ -153,7 +153,8 @@ class KindPlatform:
 
     def healthy(self) -> bool:
         """Whether every part that was installed is there and ready."""
-        return all(ok for _, ok in self._states())
+        states = self._states()
+        return bool(states) and all(ok for _, ok in states)
 
     def status(self) -> dict[str, Any]:
         """The platform's state, as data."""
