@@ -183,7 +183,9 @@ def _points(found: Answers) -> list[str]:
     lines = ["", "Measured:"] if found.points else []
     for each in found.points:
         verdict = "inside" if each["inside"] else "OUTSIDE"
-        where = f"{each['error_rate_percent']:g} %, {each['rps']:g} requests/s, {each['window_seconds']:g} s"
+        slow = f" and {each['slow_percent']:g} % too slow" if each["slow_percent"] else ""
+        version = f"{each['error_rate_percent']:g} % errors{slow}"
+        where = f"{version}, {each['rps']:g} requests/s, {each['window_seconds']:g} s"
         share = f"{each['rollbacks']} of {each['trials']} rolled back ({each['low']:.3f}-{each['high']:.3f})"
         lines.append(f"  {where}: {share}, {each['model']} {each['expected']:.3f}: {verdict}")
     return lines

@@ -111,10 +111,11 @@ def picture(found: Answers, judged: Sequence[Judged], compare: Sequence[float], 
     """Draw the asked traffic, each other one, and each that was measured: the curve, and what is simulated and measured there."""
     from harness.oc.plot import Line, draw  # noqa: PLC0415 -- few need it
 
-    right = _right(found, judged)
+    # A point of the other axis has no place on this one.
+    by_latency = found.axis != advice.ERRORS
+    judged = [each for each in judged if (each.point.slow > 0) is by_latency]
+    right = _right(found, [each.point.slow if by_latency else each.point.error_rate for each in judged])
     rates = np.linspace(0, right, _CURVE)
-    if found.axis != advice.ERRORS:
-        judged = [each for each in judged if each.point.slow]
     own = (found.plan.rps, found.gate.window)
     places = dict.fromkeys([own, *((rps, own[1]) for rps in compare), *((each.point.rps, each.point.window) for each in judged)])
     lines = []
@@ -126,7 +127,7 @@ def picture(found: Answers, judged: Sequence[Judged], compare: Sequence[float], 
         simulated = [each for each in found.simulated if each.rate <= right] if (rps, window) == own else []
         lines.append(
             Line(name=name, rates=rates, rollback=curve.rollback, simulated=simulated, measured=measured,
-                 by_latency=found.axis != advice.ERRORS)
+                 by_latency=by_latency)
         )  # fmt: skip
     steps = ", ".join(f"{found.gate.steps[index].weight:g}" for index in found.gate.judged)
     try:
@@ -139,9 +140,9 @@ def picture(found: Answers, judged: Sequence[Judged], compare: Sequence[float], 
         raise UsageError(f"--plot {path}: {error.strerror}") from None
 
 
-def _right(found: Answers, judged: Sequence[Judged]) -> float:
+def _right(found: Answers, measured: Sequence[float]) -> float:
     """Where the picture ends: well beyond the limit, what is caught for sure, and what was measured."""
-    ends = [2.5 * (found.threshold or 0.0), *(each.point.error_rate * 1.05 for each in judged)]
+    ends = [2.5 * (found.threshold or 0.0), *(rate * 1.05 for rate in measured)]
     ends += [1.15 * each for each in found.caught.values() if each is not None]
     ends += [1.1 * found.wanted.bad] if found.wanted else []
     return min(1.0, max(*ends, 0.01))

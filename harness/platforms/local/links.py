@@ -10,7 +10,9 @@ from harness.platforms.local.look import GATEWAY
 
 
 def links(ports: Mapping[str, int], *, kubectl: Path, kubeconfig: Path, gitops: bool) -> dict[str, str]:
-    """Name to URL, or to the command that shows it."""
+    """Name to URL, or to the command that shows it; nothing before the ports are known."""
+    if not ports:
+        return {}
     command = f"{kubectl} --kubeconfig {kubeconfig}"
     found = {
         GATEWAY: f"http://{LOOPBACK}:{ports['gateway']}",

@@ -303,9 +303,7 @@ class LocalPlatform:
         return "\n".join(rows)
 
     def _urls(self, now: state.State) -> dict[str, str]:
-        return links(
-            now.ports, kubectl=self.tools()["kubectl"], kubeconfig=self.paths.kubeconfig, gitops=now.gitops
-        ) if now.ports else {}
+        return links(now.ports, kubectl=self.tools()["kubectl"], kubeconfig=self.paths.kubeconfig, gitops=now.gitops)
 
     def parts(self) -> list[Part]:
         """Each part, and whether it is well. Raises PlatformError when the platform is not up."""

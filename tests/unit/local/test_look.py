@@ -5,11 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from harness.platforms.local import look
+from harness.platforms.local.links import links
 from harness.platforms.local.paths import RunPaths
 from harness.platforms.local.state import State
 
-PORTS = {"gateway": 8081, "registry": 5001, "prometheus": 9090, "envoy_admin": 9901, "rollout_metrics": 9902}
+PORTS = {
+    "gateway": 8081, "registry": 5001, "prometheus": 9090, "envoy_admin": 9901, "rollout_metrics": 9902, "argocd_api": 8080,
+    "git": 9418,
+}  # fmt: skip
 
 
 def component(name: str, state: str, rss: int | None = None) -> dict[str, Any]:
@@ -42,9 +48,11 @@ def test_every_log_has_a_name_of_its_own(tmp_path: Path) -> None:
     assert look.logs(RunPaths(root=tmp_path / "new")) == {}
 
 
-def test_addresses_are_known_once_the_ports_are(tmp_path: Path) -> None:
-    starting = State(phase="starting", pid=1, started_at=0.0)
-    assert look.urls(starting, Path("/kubectl"), RunPaths(root=tmp_path)) == {}
-    found = look.urls(State(phase="ready", pid=1, started_at=0.0, ports=PORTS), Path("/kubectl"), RunPaths(root=tmp_path))
+@pytest.mark.parametrize("gitops", [False, True])
+def test_addresses_are_known_once_the_ports_are(gitops: bool) -> None:
+    told = {"kubectl": Path("/kubectl"), "kubeconfig": Path("/run/kubeconfig"), "gitops": gitops}
+    assert links({}, **told) == {}
+    found = links(PORTS, **told)
     assert found["Prometheus API"] == "http://127.0.0.1:9090/api/v1/query?query=up"
     assert all(url.startswith(("http://127.0.0.1:", "http://localhost:", "/kubectl ")) for url in found.values())
+    assert ("Argo CD API" in found) is gitops

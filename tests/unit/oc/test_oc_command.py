@@ -101,6 +101,22 @@ def test_points_and_a_picture(gate_file: str, tmp_path: Path, rollbacks: int, co
     assert picture.read_text() == again
 
 
+@pytest.mark.parametrize(("axis", "shown", "hidden"), [("errors", 50, 20), ("latency", 20, 50)])
+def test_a_point_is_told_and_drawn_for_what_was_varied(
+    gate_file: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], axis: str, shown: int, hidden: int
+) -> None:
+    same = {"window_seconds": 60, "trials": 4, "rollbacks": 2}
+    points, picture = tmp_path / "points.json", tmp_path / "oc.svg"
+    slow = {"error_rate_percent": 0, "slow_percent": 5, "rps": 20}
+    points.write_text(json.dumps([{"error_rate_percent": 0.8, "rps": 50, **same}, {**slow, **same}]))
+    main(["oc", gate_file, "--axis", axis, "--points", str(points), "--plot", str(picture)])
+    out, drawn = capsys.readouterr().out, picture.read_text()
+    assert "0.8 % errors, 50 requests/s, 60 s" in out
+    assert "0 % errors and 5 % too slow, 20 requests/s, 60 s" in out
+    assert f"{shown} requests/s, measured" in drawn
+    assert f"{hidden} requests/s, measured" not in drawn
+
+
 def test_latency_on_the_axis(gate_file: str, capsys: pytest.CaptureFixture[str]) -> None:
     found = as_json(capsys, gate_file, "--axis", "latency", "--rates", "0,5,10")
     assert found["gate"]["threshold_percent"] == 5
