@@ -36,7 +36,7 @@ def made() -> toolchain.Toolchain:
 @pytest.fixture(scope="session")
 def config(made: toolchain.Toolchain, tmp_path_factory: pytest.TempPathFactory) -> KindConfig:
     folder = tmp_path_factory.mktemp("kind")
-    return KindConfig(folder=folder, kubeconfig=folder / "kubeconfig", sources=made.sources())
+    return KindConfig(folder=folder, kubeconfig=folder / "kubeconfig", sources=made.sources(), git=folder / "private" / "git")
 
 
 @pytest.fixture(scope="session")
