@@ -16,7 +16,7 @@ from harness.platforms.kind import manifests, pins
 from harness.platforms.kind.config import GIT_MOUNT, NODE_PORTS, REPOSITORY_URL, KindConfig, Ports
 from harness.platforms.kind.dashboards import dashboards
 from harness.platforms.kind.step import Call, Step, ordered, render
-from harness.platforms.kind.steps import removal, steps
+from harness.platforms.kind.steps import cluster, removal, steps
 from harness.platforms.kind.upstream import images_of
 
 GOLDEN = Path(__file__).parent / "kind-plan.golden"
@@ -52,6 +52,7 @@ def test_a_circle_a_missing_need_and_a_name_given_twice_are_refused() -> None:
 def test_an_equal_platform_is_recognised_from_another_folder() -> None:
     elsewhere = replace(CONFIG, folder=Path("/other/kind"), kubeconfig=Path("/other/kubeconfig"), git=Path("/other/git"))
     assert records(elsewhere) == records(CONFIG)
+    assert cluster(elsewhere).done == cluster(CONFIG).done
 
 
 def test_a_change_is_seen_in_the_steps_that_it_touches_and_in_no_other() -> None:
