@@ -13,6 +13,7 @@ from harness.platforms.kind.preflight import Answer
 
 IN_CLUSTER = "https://kubernetes.default.svc"
 """The cluster that Argo CD itself is in, as Argo CD knows it."""
+ANNOUNCED = f"namespace {ARGOCD_NAMESPACE}: the Application webapp is made, and removed again; the project gateproof stays"
 TOKEN = "seen"  # noqa: S105 -- a file's name
 
 

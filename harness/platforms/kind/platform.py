@@ -217,6 +217,7 @@ class KindPlatform:
         inner.foresee(self._foreseen)
         if self.gitops:
             gitops.refuse_unseen(config, self._runner(config, say).answer)
+            say(gitops.ANNOUNCED)
         with inner.session(say, keep=keep) as endpoints:
             self._inner = inner
             gateway = {**endpoints.values["gateway"], "port": GATEWAY_CONTAINER_PORT}
