@@ -21,7 +21,10 @@ class ArgoCd:
     """The objects of one Argo CD. Every call raises PlatformError when the API refuses it or does not answer."""
 
     def __init__(self, *, kubeconfig: Path, context: str, namespace: str) -> None:
-        connection = config.new_client_from_config(config_file=str(kubeconfig), context=context)  # type: ignore[no-untyped-call]
+        try:
+            connection = config.new_client_from_config(config_file=str(kubeconfig), context=context)  # type: ignore[no-untyped-call]
+        except config.ConfigException as error:
+            raise PlatformError(f"Argo CD cannot be asked: {kubeconfig}: {error}") from None
         self._api = client.CustomObjectsApi(connection)
         self._namespace = namespace
 

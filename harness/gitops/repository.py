@@ -20,6 +20,7 @@ class Repository:
     """A working copy of one branch; each commit is pushed at once.
 
     Nothing of the user's configuration holds, unless it is the user's own checkout (`users`): then it also says who commits.
+    What is written otherwise can be read by whoever comes as far as its folder, as an Argo CD does that is another user.
     """
 
     def __init__(self, *, git: Path, push_url: str, branch: str, work: Path, users: bool = False) -> None:
@@ -69,7 +70,7 @@ class Repository:
         try:
             done = subprocess.run(
                 [str(self._git), verb, *arguments], cwd=where or self.work, env=kept | own, stdin=subprocess.DEVNULL,
-                capture_output=True, text=True, timeout=GIT_SECONDS, check=False,
+                capture_output=True, text=True, timeout=GIT_SECONDS, check=False, umask=-1 if self._users else 0o022,
             )  # fmt: skip
         except OSError as error:
             raise PlatformError(f"git cannot be run: {self._git}: {error.strerror}") from error

@@ -87,12 +87,13 @@ def _kind(options: PlatformOptions) -> ManagedPlatform:
     from harness.platforms.kind.config import Ports  # noqa: PLC0415 -- what they import takes a while
     from harness.platforms.kind.platform import KindPlatform  # noqa: PLC0415
 
-    return KindPlatform(run_dir=options.run_dir, ports=Ports(gateway=options.gateway_port, registry=options.registry_port))
+    ports = Ports(gateway=options.gateway_port, registry=options.registry_port)
+    return KindPlatform(run_dir=options.run_dir, ports=ports, gitops=options.gitops)
 
 
 PLATFORMS: dict[str, Entry] = {
     "local": Entry(make=_local, takes=PORTS | {GITOPS}),
-    "kind": Entry(make=_kind, takes=PORTS),
+    "kind": Entry(make=_kind, takes=PORTS | {GITOPS}),
     "existing": Entry(make=_existing, takes=existing.NAMES),
 }
 

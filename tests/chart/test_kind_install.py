@@ -33,7 +33,8 @@ def bare(bin_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ap
 @pytest.fixture(scope="module")
 def plan(tmp_path_factory: pytest.TempPathFactory) -> list[Step]:
     folder = tmp_path_factory.mktemp("plan")
-    config = KindConfig(folder=folder, kubeconfig=folder / "kubeconfig", sources=toolchain.ensure(print).sources())
+    sources = toolchain.ensure(print).sources()
+    config = KindConfig(folder=folder, kubeconfig=folder / "kubeconfig", sources=sources, git=folder / "private" / "git")
     found = [step for step in ordered(steps(config)) if step.name != "monitoring"]
     return [step for step in found if any(call.argv[0] in {"kubectl", "helm"} for call in step.calls)]
 

@@ -15,7 +15,7 @@ from chart_support import PLATFORMS, Render
 
 from harness.chart import Helm
 from harness.platforms.kind import manifests, pins, toolchain, values
-from harness.platforms.kind.config import GATEWAY, NODE_PORTS, KindConfig
+from harness.platforms.kind.config import GATEWAY, GIT_MOUNT, NODE_PORTS, KindConfig
 from harness.platforms.kind.step import File, Step
 from harness.platforms.kind.steps import steps
 from harness.platforms.kind.upstream import images_of
@@ -36,7 +36,7 @@ def made() -> toolchain.Toolchain:
 @pytest.fixture(scope="session")
 def config(made: toolchain.Toolchain, tmp_path_factory: pytest.TempPathFactory) -> KindConfig:
     folder = tmp_path_factory.mktemp("kind")
-    return KindConfig(folder=folder, kubeconfig=folder / "kubeconfig", sources=made.sources())
+    return KindConfig(folder=folder, kubeconfig=folder / "kubeconfig", sources=made.sources(), git=folder / "private" / "git")
 
 
 @pytest.fixture(scope="session")
@@ -218,6 +218,7 @@ def test_kind_itself_makes_of_our_configuration_what_is_meant(
     assert "--net kind " in run
     published = re.findall(r"--publish=(\S+):(\d+):(\d+)/TCP", run)
     assert {host for host, _, _ in published} == {"127.0.0.1"}
+    assert f"--volume={config.git}:{GIT_MOUNT}:ro " in run
     wanted = {(str(getattr(config.ports, name)), str(port)) for name, port in NODE_PORTS.items()}
     assert {(ours, nodes) for _, ours, nodes in published if nodes != "6443"} == wanted
 

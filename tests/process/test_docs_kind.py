@@ -8,7 +8,9 @@ from pathlib import Path
 from docs_support import DOCS, ROOT, run_commands
 
 from harness.platforms.kind import pins
-from harness.platforms.kind.config import Ports
+from harness.platforms.kind.config import ARGOCD_NAMESPACE, GIT_MOUNT, GIT_SETTINGS, REPOSITORY_URL, Ports
+from harness.platforms.kind.gitops import IN_CLUSTER
+from harness.platforms.kind.platform import KindPlatform
 from harness.platforms.kind.preflight import MIN_CPUS, MIN_MEMORY_BYTES
 from harness.platforms.kind.upstream import name_of
 
@@ -33,6 +35,13 @@ def test_every_version_and_port_is_told() -> None:
     for port in asdict(Ports()).values():
         assert f"| {port} |" in TEXT, port
     assert f"with {MIN_CPUS} CPUs and {MIN_MEMORY_BYTES // 2**30} GiB" in TEXT
+
+
+def test_where_the_repository_of_gitops_is_is_told() -> None:
+    for word in (GIT_MOUNT, REPOSITORY_URL, f"{ARGOCD_NAMESPACE}/{GIT_SETTINGS}", IN_CLUSTER):
+        assert f"`{word}`" in TEXT, word
+    git = KindPlatform(run_dir=Path()).git
+    assert f"`{git.relative_to(git.parents[1])}`" in TEXT
 
 
 def test_the_readme_says_what_has_never_run() -> None:

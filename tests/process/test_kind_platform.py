@@ -17,7 +17,7 @@ import pytest
 from fakes.kind_world import MUTATIONS
 
 from harness.errors import PlatformError, UsageError
-from harness.platforms.kind import preflight, toolchain
+from harness.platforms.kind import gitops, preflight, toolchain
 from harness.platforms.kind.config import NETWORK_LABEL, Ports, Programs
 from harness.platforms.kind.platform import KindPlatform, _alone
 from harness.platforms.kind.steps import steps
@@ -45,7 +45,9 @@ class World:
         )  # fmt: skip
         self.ports = Ports(**{each.name: free_port() for each in fields(Ports)})
         programs = Programs(**{name: str(self.bin / name) for name in ("docker", "kind", "kubectl", "helm")})
-        self.platform = KindPlatform(run_dir=folder / "run", ports=self.ports, programs=programs)
+        self.platform = KindPlatform(
+            run_dir=folder / "run", ports=self.ports, programs=programs, git=folder / "private" / "git"
+        )
         self.said: list[str] = []
 
     def read(self) -> dict[str, Any]:
@@ -103,6 +105,10 @@ def made(world: World, once: World) -> World:
     """A world in which setup has run: what that left elsewhere, since no fingerprint depends on a folder."""
     left = once.read()
     world.write(**{name: left[name] for name in ("containers", "networks", "record", "applied")})
+    node = left["containers"]["gateproof-control-plane"]
+    node["mounts"] = [[str(world.platform.git), place] for _, place in node["mounts"]]
+    world.write(containers=left["containers"])
+    world.platform.git.mkdir(parents=True)
     world.platform.ports = once.ports
     world.platform.paths.make()
     world.platform.paths.kubeconfig.write_text("{}")
@@ -169,7 +175,7 @@ def test_an_interrupt_ends_what_runs_and_undoes_a_half_made_cluster(world: World
         "from harness.platforms.kind.config import Ports, Programs\nfrom harness.platforms.kind.platform import KindPlatform\n"
         "raise_on_signal()\n"
         f"platform = KindPlatform(run_dir=Path({str(world.platform.run_dir)!r}), ports=Ports(**{asdict(world.ports)!r}),"
-        f" programs=Programs(**{asdict(world.platform.programs or Programs())!r}))\n"
+        f" programs=Programs(**{asdict(world.platform.programs or Programs())!r}), git=Path({str(world.platform.git)!r}))\n"
         "try:\n    platform.setup(print)\nexcept KeyboardInterrupt:\n    sys.exit(130)\n"
     )
     child = subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).parents[2], stdout=subprocess.DEVNULL)
@@ -202,6 +208,7 @@ def test_down_takes_away_what_is_ours_and_nothing_else(made: World) -> None:
     assert left["networks"] == ["bridge"]
     assert left["refused"] == []
     assert not world.platform.paths.kubeconfig.exists()
+    assert not world.platform.git.parent.exists()
     assert world.platform.down() is False
 
 
@@ -275,6 +282,34 @@ def test_dashboards_are_asked_and_passwords_are_read_from_the_cluster_and_kept_n
     kept = [path for path in world.platform.run_dir.rglob("*") if path.is_file() and b"password of" in path.read_bytes()]
     assert kept == []
     assert world.read()["refused"] == []
+
+
+def test_the_repositorys_folder_is_there_before_the_cluster_and_its_node_sees_what_is_in_it(world: World) -> None:
+    world.setup()  # the stand-in of kind refuses a folder that is not there
+    git = world.platform.git
+    assert [path.stat().st_mode & 0o777 for path in (git.parent, git)] == [0o700, 0o755]
+    config = world.platform._config(print)
+    answer = world.platform._runner(config, print).answer
+    gitops.refuse_unseen(config, answer)
+    assert world.read()["refused"] == []
+    assert list(git.iterdir()) == []
+    for broken in ([], [[str(world.folder), "/gateproof/git"]]):
+        containers = world.read()["containers"]
+        containers["gateproof-control-plane"]["mounts"] = broken
+        world.write(containers=containers)
+        with pytest.raises(PlatformError, match=r"node does not see the folder .*down --platform kind"):
+            gitops.refuse_unseen(config, answer)
+    shutil.rmtree(git)
+    with pytest.raises(PlatformError, match="does not see"):
+        gitops.refuse_unseen(config, answer)
+
+
+def test_gitops_without_git_is_told_before_anything_is_made(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.platform.gitops = True
+    monkeypatch.setattr(gitops.shutil, "which", lambda name: None)
+    with pytest.raises(PlatformError, match="program git is not installed"):
+        world.setup()
+    assert world.calls() == []
 
 
 def test_status_of_nothing(world: World) -> None:

@@ -237,7 +237,7 @@ class ClusterPlatform:
         make_private(folder)
         host = f"{namespace}.{self.domain}"
         values = {**endpoints.values, "gateway": {**endpoints.values["gateway"], "host": host}}
-        return replace(endpoints, namespace=namespace, host=host, scratch=folder / "harness", values=values)
+        return replace(endpoints, namespace=namespace, host=host, scratch=folder / "harness", values=values, gitops=None)
 
     def check(self) -> None:
         """Raise PlatformError when the way to the gateway has broken off, Inconclusive when it was the one to Prometheus."""

@@ -31,6 +31,13 @@ SCRAPE_SECONDS = 2
 """How often Prometheus asks the proxies: an analysis window wants at least four scrapes."""
 GATEWAY_CONTAINER_PORT = 8081
 """The gateway's port inside the cluster, whatever it is outside."""
+GIT_MOUNT = "/gateproof/git"
+"""Where the cluster's node, and Argo CD's repo-server on it, have the folder of the repository, for reading."""
+REPOSITORY = "webapp.git"
+REPOSITORY_URL = f"file://{GIT_MOUNT}/{REPOSITORY}"
+"""The repository as Argo CD reads it."""
+GIT_SETTINGS = "gateproof-git"
+"""A ConfigMap beside Argo CD: what its git must be told."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +86,8 @@ class KindConfig:
     """Where the files that the commands name are written: values, manifests, kind's configuration, logs."""
     kubeconfig: Path
     sources: Sources
+    git: Path
+    """The folder of the repository in which releases are commits; the cluster's node has it too. The one around it is private."""
     programs: Programs = field(default_factory=Programs)
     ports: Ports = field(default_factory=Ports)
     cluster: str = CLUSTER

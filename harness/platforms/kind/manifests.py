@@ -9,6 +9,8 @@ import yaml
 
 from harness.platforms.kind.config import (
     ARGOCD_NAMESPACE,
+    GIT_MOUNT,
+    GIT_SETTINGS,
     LOOPBACK,
     MESH_NAMESPACE,
     MONITORING,
@@ -16,6 +18,7 @@ from harness.platforms.kind.config import (
     NODE_PORTS,
     OWN_NAMESPACE,
     RECORD,
+    REPOSITORY,
     ROLLOUTS_NAMESPACE,
     SCRAPE_SECONDS,
     KindConfig,
@@ -45,7 +48,7 @@ def text(*objects: Object) -> str:
 
 
 def cluster(config: KindConfig, labels: Mapping[str, str]) -> Object:
-    """What kind is told: one node of the pinned image, and each port of ours mapped to one of the node's.
+    """What kind is told: one node of the pinned image, each port of ours mapped to one of the node's, the repository's folder.
 
     The node images of kind 0.27 and later have containerd's config_path set to /etc/containerd/certs.d already.
     """
@@ -56,7 +59,8 @@ def cluster(config: KindConfig, labels: Mapping[str, str]) -> Object:
         }
         for name in NODE_PORTS
     ]
-    node = {"role": "control-plane", "image": NODE_IMAGE, "extraPortMappings": mappings}
+    mount = {"hostPath": str(config.git), "containerPath": GIT_MOUNT, "readOnly": True}
+    node = {"role": "control-plane", "image": NODE_IMAGE, "extraPortMappings": mappings, "extraMounts": [mount]}
     return {
         "kind": "Cluster", "apiVersion": "kind.x-k8s.io/v1alpha4", "name": config.cluster,
         "networking": {"apiServerAddress": LOOPBACK},
@@ -70,17 +74,23 @@ def hosts(config: KindConfig) -> str:
 
 
 def basics(config: KindConfig) -> tuple[Object, ...]:
-    """Namespaces, the record of what is installed, and where this cluster's registry is, as KEP-1755 wants it told."""
+    """Namespaces, the record of what is installed, git's settings, and where the registry is, as KEP-1755 wants it told."""
     namespaces = (OWN_NAMESPACE, MESH_NAMESPACE, ROLLOUTS_NAMESPACE, ARGOCD_NAMESPACE, MONITORING_NAMESPACE)
     hosting = {"host": f"localhost:{config.ports.registry}", "help": REGISTRY_DOCS}
     return (
         *({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}} for name in namespaces),
         _object("v1", "ConfigMap", RECORD, OWN_NAMESPACE),
+        _object("v1", "ConfigMap", GIT_SETTINGS, ARGOCD_NAMESPACE, data={"gitconfig": git_settings(f"{GIT_MOUNT}/{REPOSITORY}")}),
         _object(
             "v1", "ConfigMap", "local-registry-hosting", "kube-public",
             data={"localRegistryHosting.v1": yaml.safe_dump(hosting, sort_keys=False)},
         ),
     )
+
+
+def git_settings(repository: str) -> str:
+    """For the repo-server's git, whose user is another one than the repository's: git refuses to read it otherwise."""
+    return f"[safe]\n\tdirectory = {repository}\n"
 
 
 def access() -> tuple[Object, ...]:

@@ -19,8 +19,18 @@ from harness.errors import PlatformError, UsageError
 from harness.loopback import local_session
 from harness.platforms import Endpoints, Say
 from harness.platforms.cluster.platform import MOST_LANES, ClusterPlatform
-from harness.platforms.kind import pins, preflight, toolchain
-from harness.platforms.kind.config import GATEWAY_CONTAINER_PORT, LOOPBACK, NETWORK, KindConfig, Ports, Programs
+from harness.platforms.kind import gitops, pins, preflight, toolchain
+from harness.platforms.kind.config import (
+    CLUSTER,
+    GATEWAY_CONTAINER_PORT,
+    LOOPBACK,
+    NETWORK,
+    REPOSITORY,
+    REPOSITORY_URL,
+    KindConfig,
+    Ports,
+    Programs,
+)
 from harness.platforms.kind.dashboards import Dashboard, dashboards, password
 from harness.platforms.kind.preflight import Facts
 from harness.platforms.kind.release import VALUES, in_cluster
@@ -42,6 +52,10 @@ class KindPlatform:
     ports: Ports = field(default_factory=Ports)
     programs: Programs | None = None
     """None: `docker` from PATH, the others those that are built."""
+    gitops: bool = False
+    """Whether releases are going to be commits. Argo CD is there in any case."""
+    git: Path = field(default_factory=lambda: cache_root() / f"kind-{CLUSTER}" / "git")
+    """The folder of the repository: like the cluster, one to a user of this machine, whatever the run's folder is."""
     name: str = "kind"
     _foreseen: tuple[Mapping[str, Any], ...] = ()
     _inner: ClusterPlatform | None = None
@@ -54,12 +68,14 @@ class KindPlatform:
     def config(self, programs: Programs, made: toolchain.Toolchain, *, makes_network: bool = True) -> KindConfig:
         """What this platform is made of, with programs and upstream's texts as given."""
         return KindConfig(
-            folder=self.run_dir / "kind", kubeconfig=self.paths.kubeconfig, sources=made.sources(), programs=programs,
-            ports=self.ports, source=SOURCE, makes_network=makes_network,
+            folder=self.run_dir / "kind", kubeconfig=self.paths.kubeconfig, sources=made.sources(), git=self.git,
+            programs=programs, ports=self.ports, source=SOURCE, makes_network=makes_network,
         )
 
     def setup(self, say: Say) -> None:
         """Make whatever is not there yet. Raises PlatformError with everything that stands in the way, or with what failed."""
+        if self.gitops:
+            gitops.refuse_without_git()
         plain = self._config(say)
         runner = self._runner(plain, say)
         facts = self._facts(plain, runner)
@@ -105,6 +121,7 @@ class KindPlatform:
         with contextlib.suppress(FileNotFoundError):
             config.kubeconfig.unlink()
         shutil.rmtree(config.folder, ignore_errors=True)
+        gitops.forget(config)
         return True
 
     @staticmethod
@@ -130,6 +147,7 @@ class KindPlatform:
             healthy = healthy and status == "200"
             lines.append(f"{each.name:<24} {each.url}  {status}{self._login(config, runner, each)}")
         kubectl = f"{config.programs.kubectl} --kubeconfig {config.kubeconfig} --context {config.context}"
+        lines.append(f"{'repository for --gitops':<24} {config.git / REPOSITORY}, for Argo CD {REPOSITORY_URL}")
         return [*lines, f"{'kubectl':<24} {kubectl}"], healthy
 
     @staticmethod
@@ -194,12 +212,20 @@ class KindPlatform:
     @contextlib.contextmanager
     def session(self, say: Say, *, keep: bool) -> Iterator[Endpoints]:
         """The cluster for one scenario or campaign; the release goes at the end unless `keep`, and the cluster stays."""
-        inner = in_cluster(self._config(say), self.run_dir, crane=self.tools()["crane"])
+        config = self._config(say)
+        inner = in_cluster(config, self.run_dir, crane=self.tools()["crane"])
         inner.foresee(self._foreseen)
+        if self.gitops:
+            gitops.refuse_unseen(config, self._runner(config, say).answer)
+            say(gitops.ANNOUNCED)
         with inner.session(say, keep=keep) as endpoints:
             self._inner = inner
             gateway = {**endpoints.values["gateway"], "port": GATEWAY_CONTAINER_PORT}
-            yield replace(endpoints, values={**endpoints.values, "gateway": gateway})
+            try:
+                yield replace(endpoints, values={**endpoints.values, "gateway": gateway}, gitops=gitops.place(config))
+            finally:
+                if not keep:
+                    gitops.withdraw_what_is_left(endpoints, say)
 
     def _opened(self) -> ClusterPlatform:
         if self._inner is None:

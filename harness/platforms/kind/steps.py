@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.platforms.kind import manifests, upstream, values
@@ -12,6 +12,8 @@ from harness.platforms.kind.config import (
     ARGOCD_NAMESPACE,
     FINGERPRINT_LABEL,
     GATEWAY,
+    GIT_MOUNT,
+    GIT_SETTINGS,
     LOOPBACK,
     MESH_NAMESPACE,
     MONITORING,
@@ -52,7 +54,7 @@ VERSIONS = ("v1.0", "v1.1")
 def steps(config: KindConfig) -> tuple[Step, ...]:
     """Everything from the registry to the last dashboard. Raises PlatformError where upstream's manifests are not as expected."""
     return (
-        _registry(config), _images(config), cluster(config), _kubeconfig(config),
+        _registry(config), _images(config), _repository(config), cluster(config), _kubeconfig(config),
         _registry_network(config), _registry_hosts(config),
         _basics(config), _access(config), _istio_base(config), _istiod(config), _mesh_policy(config), _gateway(config),
         _argo_rollouts(config), _argo_cd(config), _monitoring(config), _monitors(config), _kiali(config),
@@ -105,18 +107,28 @@ def _images(config: KindConfig) -> Step:
     return Step(name="images", title="images of the web app", needs=("registry",), calls=tuple(calls))
 
 
+def _repository(config: KindConfig) -> Step:
+    """An empty folder, which Docker would otherwise make as root's; open to all, since the repo-server is another user."""
+    make = [("install", "-d", "-m", mode, str(path)) for mode, path in (("0700", config.git.parent), ("0755", config.git))]
+    return Step(
+        name="repository", title="folder for GitOps' repository", calls=tuple(Call(argv=argv) for argv in make),
+        done=(Check(call=Call(argv=("test", "-d", str(config.git)))),),
+    )
+
+
 def cluster(config: KindConfig) -> Step:
     """The kind cluster. Its node carries the fingerprint of its configuration as a label."""
     kind, docker = config.programs.kind, config.programs.docker
-    plain = manifests.text(manifests.cluster(config, {}))
+    # Where the repository is on this machine is no part of it, as of no fingerprint.
+    plain = manifests.text(manifests.cluster(replace(config, git=Path()), {}))
     mark = fingerprint((), {Path("kind.yaml"): File(text=plain)})
     marked = manifests.text(manifests.cluster(config, {manifests.CONFIG_LABEL: mark}))
     path = config.files / "kind.yaml"
     look = (docker, "exec", config.node, "kubectl", "get", "nodes", "--kubeconfig=/etc/kubernetes/admin.conf",
             f"--selector={manifests.CONFIG_LABEL}={mark}", "--output=name")
     return Step(
-        name="cluster", title=f"kind cluster {config.cluster} ({NODE_IMAGE.partition('@')[0]})", needs=("registry",),
-        files={path: File(text=marked)},
+        name="cluster", title=f"kind cluster {config.cluster} ({NODE_IMAGE.partition('@')[0]})",
+        needs=("registry", "repository"), files={path: File(text=marked)},
         calls=(
             Call(
                 argv=(kind, "create", "cluster", "--name", config.cluster, "--config", str(path), "--kubeconfig",
@@ -218,9 +230,13 @@ def _argo_rollouts(config: KindConfig) -> Step:
 def _argo_cd(config: KindConfig) -> Step:
     text = upstream.pinned(config.sources.argo_cd, UPSTREAM_IMAGES)
     text = upstream.changed(text, "ConfigMap", "argocd-cmd-params-cm", upstream.without_tls)
+    text = upstream.changed(text, "Deployment", "argocd-repo-server", upstream.reads_folder)
     names = ("applicationset-controller", "dex-server", "notifications-controller", "redis", "repo-server", "server")
     ready = (*(f"deployment/argocd-{name}" for name in names), "statefulset/argocd-application-controller")
-    told = 'upstream\'s manifests/install.yaml with pinned images and server.insecure: "true" in argocd-cmd-params-cm'
+    told = (
+        'upstream\'s manifests/install.yaml with pinned images, server.insecure: "true" in argocd-cmd-params-cm, and for the '
+        f"repo-server the node's folder {GIT_MOUNT} and GIT_CONFIG_GLOBAL from the ConfigMap {GIT_SETTINGS}"
+    )
     part = Part(name="argo-cd", title=f"Argo CD {ARGO_CD}", needs=("namespaces",), ready=ready)
     return _applied(config, part, File(text=text, origin=told), ARGOCD_NAMESPACE)
 

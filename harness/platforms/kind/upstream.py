@@ -9,10 +9,12 @@ from typing import Any
 import yaml
 
 from harness.errors import PlatformError
+from harness.platforms.kind.config import GIT_MOUNT, GIT_SETTINGS
 
 # A key without a value is a property of a schema, not an image.
 _IMAGE = re.compile(r"""^(?P<key>\s*(?:-\s+)?image:\s+)["']?(?P<image>[^\s"'#]+)["']?\s*$""", re.MULTILINE)
 _DOCUMENT = re.compile(r"^---\s*$", re.MULTILINE)
+_SETTINGS_FOLDER = "/app/config/gateproof-git"
 
 
 def pinned(text: str, images: Mapping[str, str]) -> str:
@@ -62,6 +64,28 @@ def changed(text: str, kind: str, name: str, change: Callable[[dict[str, Any]], 
 def without_tls(manifest: dict[str, Any]) -> None:
     """Argo CD's server speaks plain HTTP: it is reached on this machine's loopback only."""
     manifest.setdefault("data", {})["server.insecure"] = "true"
+
+
+def reads_folder(manifest: dict[str, Any]) -> None:
+    """Argo CD's repo-server gets the repository's folder from its node, for reading, and git's settings for it.
+
+    By GIT_CONFIG_GLOBAL, because nothing else reaches the git that reads: Argo CD sets HOME and GIT_CONFIG_COUNT itself
+    (runCmdOutput in its util/git/client.go), and git does not hand the latter on to the upload-pack of a local repository.
+    """
+    pod = manifest["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    settings = {"name": "GIT_CONFIG_GLOBAL", "value": f"{_SETTINGS_FOLDER}/gitconfig"}
+    container["env"] = [*container.get("env", ()), settings]
+    container["volumeMounts"] = [
+        *container.get("volumeMounts", ()),
+        {"name": "gateproof-git", "mountPath": GIT_MOUNT, "readOnly": True},
+        {"name": "gateproof-git-settings", "mountPath": _SETTINGS_FOLDER, "readOnly": True},
+    ]
+    pod["volumes"] = [
+        *pod.get("volumes", ()),
+        {"name": "gateproof-git", "hostPath": {"path": GIT_MOUNT, "type": "Directory"}},
+        {"name": "gateproof-git-settings", "configMap": {"name": GIT_SETTINGS}},
+    ]
 
 
 def kiali_settings(prometheus_url: str) -> Callable[[dict[str, Any]], None]:

@@ -130,6 +130,9 @@ def docker(world: dict, argv: list[str]) -> tuple[int, str]:  # noqa: C901, PLR0
         inside = containers.get(argv[1])
         if inside is None:
             return 1, f"Error response from daemon: No such container: {argv[1]}\n"
+        if argv[2] == "cat" and (mount := next((each for each in inside.get("mounts", ()) if last.startswith(each[1])), None)):
+            there = Path(mount[0] + last.removeprefix(mount[1]))
+            return (0, there.read_text()) if there.is_file() else (1, "cat: no such file\n")
         if argv[2] == "cat":
             return (0, inside["files"][last]) if last in inside["files"] else (1, "cat: no such file\n")
         if argv[2] == "kubectl":
@@ -160,9 +163,15 @@ def kind(world: dict, argv: list[str]) -> tuple[int, str]:
     if argv[:2] == ["create", "cluster"]:
         if node in world["containers"]:
             return 1, f"ERROR: failed to create cluster: node(s) already exist for a cluster with the name {name!r}\n"
-        config = re.search(r"gateproof.io/config: (\w+)", Path(option(argv, "--config")).read_text())[1]
+        text = Path(option(argv, "--config")).read_text()
+        config = re.search(r"gateproof.io/config: (\w+)", text)[1]
+        mounts = re.findall(r"hostPath: (\S+)\n\s+containerPath: (\S+)", text)
+        if not all(Path(folder).is_dir() for folder, _ in mounts):
+            return 1, "ERROR: Docker would make a folder that is not there as root's\n"
         labels = {"io.x-k8s.kind.cluster": name}
-        world["containers"][node] = {"labels": labels, "networks": ["kind"], "files": {}, "config": config}
+        world["containers"][node] = {
+            "labels": labels, "networks": ["kind"], "files": {}, "config": config, "mounts": mounts,
+        }  # fmt: skip
         world["networks"] = sorted({*world["networks"], "kind"})
     if argv[:2] == ["delete", "cluster"]:
         world["containers"].pop(node, None)

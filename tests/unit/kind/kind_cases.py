@@ -37,7 +37,9 @@ data:
 SOURCES = Sources(
     argo_cd=CONFIG_MAP.format(name="argocd-cmd-params-cm")
     + "---\n"
-    + DEPLOYMENT.format(name="argocd-server", image="quay.io/argoproj/argocd:v0"),
+    + DEPLOYMENT.format(name="argocd-server", image="quay.io/argoproj/argocd:v0")
+    + "---\n"
+    + DEPLOYMENT.format(name="argocd-repo-server", image="quay.io/argoproj/argocd:v0"),
     argo_rollouts=DEPLOYMENT.format(name="argo-rollouts", image="quay.io/argoproj/argo-rollouts:latest"),
     argo_rollouts_dashboard=DEPLOYMENT.format(
         name="argo-rollouts-dashboard", image="quay.io/argoproj/kubectl-argo-rollouts:latest"
@@ -46,4 +48,6 @@ SOURCES = Sources(
     + DEPLOYMENT.format(name="kiali", image='"quay.io/kiali/kiali:v0"'),
     charts=Path("/charts"),
 )
-CONFIG = KindConfig(folder=Path("/run/kind"), kubeconfig=Path("/run/kubeconfig"), sources=SOURCES)
+CONFIG = KindConfig(
+    folder=Path("/run/kind"), kubeconfig=Path("/run/kubeconfig"), sources=SOURCES, git=Path("/private/git")
+)

@@ -13,10 +13,10 @@ from kind_cases import CONFIG, SOURCES
 
 from harness.errors import PlatformError
 from harness.platforms.kind import manifests, pins
-from harness.platforms.kind.config import NODE_PORTS, KindConfig, Ports
+from harness.platforms.kind.config import GIT_MOUNT, NODE_PORTS, REPOSITORY_URL, KindConfig, Ports
 from harness.platforms.kind.dashboards import dashboards
 from harness.platforms.kind.step import Call, Step, ordered, render
-from harness.platforms.kind.steps import removal, steps
+from harness.platforms.kind.steps import cluster, removal, steps
 from harness.platforms.kind.upstream import images_of
 
 GOLDEN = Path(__file__).parent / "kind-plan.golden"
@@ -50,8 +50,9 @@ def test_a_circle_a_missing_need_and_a_name_given_twice_are_refused() -> None:
 
 
 def test_an_equal_platform_is_recognised_from_another_folder() -> None:
-    elsewhere = replace(CONFIG, folder=Path("/other/kind"), kubeconfig=Path("/other/kubeconfig"))
+    elsewhere = replace(CONFIG, folder=Path("/other/kind"), kubeconfig=Path("/other/kubeconfig"), git=Path("/other/git"))
     assert records(elsewhere) == records(CONFIG)
+    assert cluster(elsewhere).done == cluster(CONFIG).done
 
 
 def test_a_change_is_seen_in_the_steps_that_it_touches_and_in_no_other() -> None:
@@ -89,6 +90,26 @@ def test_each_port_of_ours_leads_to_a_port_of_the_node_that_a_service_has() -> N
     assert served == set(mapped.values()) == set(NODE_PORTS.values())
     shown = {each.port for each in dashboards(CONFIG)} | {CONFIG.ports.gateway}
     assert shown == {*mapped, CONFIG.ports.registry}
+
+
+def test_the_repositorys_folder_comes_to_the_repo_server_for_reading_and_with_gits_leave() -> None:
+    node = manifests.cluster(CONFIG, {})["nodes"][0]
+    assert node["extraMounts"] == [{"hostPath": "/private/git", "containerPath": GIT_MOUNT, "readOnly": True}]
+    named = {step.name: step for step in steps(CONFIG)}
+    assert "repository" in named["cluster"].needs, "or Docker makes the folder, as root's"
+    documents = {(each["kind"], each["metadata"]["name"]): each for name in ("namespaces", "argo-cd")
+                 for file in named[name].files.values() for each in yaml.safe_load_all(file.text)}  # fmt: skip
+    pod = documents["Deployment", "argocd-repo-server"]["spec"]["template"]["spec"]
+    volumes = {each["name"]: each for each in pod["volumes"]}
+    mounts = {each["mountPath"]: each for each in pod["containers"][0]["volumeMounts"]}
+    assert all(each["readOnly"] for each in mounts.values())
+    assert volumes[mounts[GIT_MOUNT]["name"]]["hostPath"] == {"path": GIT_MOUNT, "type": "Directory"}
+    (settings,) = [each["value"] for each in pod["containers"][0]["env"] if each["name"] == "GIT_CONFIG_GLOBAL"]
+    folder, _, key = settings.rpartition("/")
+    source = volumes[mounts[folder]["name"]]["configMap"]["name"]
+    told = documents["ConfigMap", source]["data"][key]
+    assert f"directory = {REPOSITORY_URL.removeprefix('file://')}\n" in told
+    assert REPOSITORY_URL.startswith(f"file://{GIT_MOUNT}/")
 
 
 def test_the_specifications_ports() -> None:

@@ -18,7 +18,7 @@ from harness.platforms import Endpoints
 from harness.platforms.catalog import PlatformOptions, make
 from harness.platforms.cluster.platform import ClusterPlatform
 from harness.platforms.cluster.reach import At
-from harness.platforms.kind import platform
+from harness.platforms.kind import gitops, platform
 from harness.platforms.kind.config import PROMETHEUS_URL, KindConfig, Ports
 from harness.platforms.kind.platform import KindPlatform
 from harness.platforms.kind.release import VALUES, in_cluster
@@ -63,6 +63,8 @@ def test_without_a_kubeconfig_there_is_nothing_to_release_to(config: KindConfig,
 def test_the_gateways_port_in_the_cluster_is_not_the_one_outside(
     config: KindConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    order: list[str] = []
+
     @contextlib.contextmanager
     def session(self: ClusterPlatform, say: Any, *, keep: bool) -> Iterator[Endpoints]:
         port = self.gateway.port
@@ -70,15 +72,22 @@ def test_the_gateways_port_in_the_cluster_is_not_the_one_outside(
             kubeconfig=config.kubeconfig, context="", gateway_url="", prometheus_url="", registry="", namespace="",
             scratch=tmp_path, values={"gateway": {"port": port, "host": "webapp.local"}, "analysis": {}},
         )  # fmt: skip
+        order.append("given back")
 
     monkeypatch.setattr(ClusterPlatform, "session", session)
     monkeypatch.setattr(KindPlatform, "_config", lambda self, say: config)
     monkeypatch.setattr(KindPlatform, "tools", lambda self: {"crane": Path("crane")})
+    monkeypatch.setattr(gitops, "withdraw_what_is_left", lambda endpoints, say: order.append("withdrawn"))
     made = KindPlatform(run_dir=tmp_path, ports=config.ports)
     made.foresee([{"apiVersion": "v1", "kind": "Service"}])
     with made.session(print, keep=False) as endpoints:
         assert endpoints.values == {"gateway": {"port": 8081, "host": "webapp.local"}, "analysis": {}}
         assert made.facts()["Argo Rollouts"] == "v1.10.2"
+        assert endpoints.gitops == gitops.place(config), "a release by helm must be able to take over"
+    assert order == ["withdrawn", "given back"], "or Argo CD makes the namespace anew"
+    with made.session(print, keep=True):
+        order.clear()
+    assert order == ["given back"]
     with pytest.raises(PlatformError, match="session"):
         KindPlatform(run_dir=tmp_path).check()
 
@@ -90,6 +99,10 @@ def test_the_command_line_makes_a_kind_platform_with_its_two_ports_and_refuses_o
     made = make(options)
     assert isinstance(made, KindPlatform)
     assert made.ports == Ports(gateway=18481, registry=15481)
+    assert not made.gitops
+    by_commit = make(replace(options, gitops=True))
+    assert isinstance(by_commit, KindPlatform)
+    assert by_commit.gitops
     with pytest.raises(UsageError, match=r"--platform kind has no --context"):
         make(replace(options, given={"context": "x"}))
 

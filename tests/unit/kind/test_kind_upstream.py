@@ -32,7 +32,7 @@ def test_the_name_of_an_image(image: str, name: str) -> None:
 
 
 def test_one_object_is_changed_and_the_others_stay_as_they_are() -> None:
-    first, second = SOURCES.argo_cd.split("---\n")
+    first, second = SOURCES.argo_cd.split("---\n", 1)
     text = changed(SOURCES.argo_cd, "ConfigMap", "argocd-cmd-params-cm", without_tls)
     assert text.endswith(second)
     documents = list(yaml.safe_load_all(text))
