@@ -23,12 +23,13 @@ def dashboards(platform: PlatformOptions, once: bool, port: int) -> int:
     lines, healthy = made.dashboards()
     for line in lines:
         click.echo(line)
-    from harness.dashboard.server import serve  # noqa: PLC0415 -- `--help` should not wait for what only a page needs
-    from harness.dashboard.source import Source, Watchable  # noqa: PLC0415
+    from harness.dashboard.source import Source, Watchable  # noqa: PLC0415 -- `--help` should not wait for what a page needs
 
     # A platform that brings dashboards of its own needs no page of ours.
     if once or not isinstance(made, Watchable):
         return 0 if healthy else EXIT_PLATFORM
+    from harness.dashboard.server import serve  # noqa: PLC0415 -- nor `--once`
+
     source = Source(made)
     source.start()
     try:

@@ -95,20 +95,16 @@ class GitDelivery:
         """Look at the Application, and have it synced once while the candidate has its first weight. To be called often."""
         if self._release is None:
             return
-        app = self._look()
+        app, state = self._look()
         if self._sync is None:
             service = watcher.history("virtualservices")
             now = parse_weights(service[-1].object, service[-1].at) if service else None
-            if now and now.canary == first_weight and time.time() - now.at >= BEFORE_SYNC_SECONDS and self._idle(app):
+            if now and now.canary == first_weight and time.time() - now.at >= BEFORE_SYNC_SECONDS and _idle(app, state):
                 self._request_sync()
         elif self._sync.finished_at is None:
             self._sync = _followed(self._sync, app)
             if self._sync.finished_at is not None:
                 self.say(f"a sync of every object in the middle of the canary: {self._sync.phase}")
-
-    @staticmethod
-    def _idle(app: Mapping[str, Any]) -> bool:
-        return not app.get("operation") and parse_application(app, 0.0).operation in FINISHED
 
     def _request_sync(self) -> None:
         note = f"{RELEASE}: a commit that changes no object, so that a sync of it may change nothing\n"
@@ -117,14 +113,14 @@ class GitDelivery:
         self._argocd.sync(RELEASE, revision=commit.sha, options=SYNC_EVERYTHING, by=PROJECT)
         self._sync = MiddleSync(commit=commit, requested_at=time.time())
 
-    def _look(self) -> Mapping[str, Any]:
+    def _look(self) -> tuple[Mapping[str, Any], AppState]:
         app = self._argocd.get("applications", RELEASE)
         if app is None:
             raise PlatformError(f"the Application {RELEASE} was deleted during the release: run again, and leave it alone")
         state = parse_application(app, time.time())
         if not self._states or replace(self._states[-1], at=state.at) != state:
             self._states.append(state)
-        return app
+        return app, state
 
     def conclude(
         self, observation: Observation, watcher: Watcher, sample: Callable[[int], tuple[ServedSample, ...]]
@@ -162,7 +158,7 @@ class GitDelivery:
         """The first state that meets the condition, or the last one that was seen in time."""
         deadline = time.monotonic() + SETTLE_SECONDS
         while True:
-            state = parse_application(self._look(), time.time())
+            _, state = self._look()
             if condition(state) or time.monotonic() > deadline:
                 return state
             self.check()
@@ -182,6 +178,11 @@ def withdraw(argocd: ArgoCd, check: Callable[[], None]) -> None:
         if time.monotonic() > deadline:
             raise PlatformError(f"the Application {RELEASE} was still there {REMOVE_SECONDS:.0f} s after it was deleted")
         time.sleep(POLL_SECONDS)
+
+
+def _idle(app: Mapping[str, Any], state: AppState) -> bool:
+    """Whether Argo CD would take up a sync that is asked for now."""
+    return not app.get("operation") and state.operation in FINISHED
 
 
 def _followed(sync: MiddleSync, app: Mapping[str, Any]) -> MiddleSync:

@@ -111,7 +111,6 @@ def test_a_service_that_is_not_there_is_told_in_kubectls_words(ways: Ways) -> No
 def test_a_way_that_breaks_off_is_noticed(ways: Ways) -> None:
     with ways.open(*ways.user()) as way:
         assert way.process
-        way.process.terminate()
-        way.process.wait(30)
+        way.process.stop(timeout=30)
         assert "the port-forward to the gateway has ended" in (way.gone() or "")
         assert not way.ours()

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from chart_tools import controllers_program
 
 from harness.lint.source import Document
 from harness.lint.subject import Metric, Template
-from harness.platforms.local import binaries
 
 SOURCE = Path(__file__).parent / "lint_oracle" / "oracle.go"
 SAMPLES = [[], ["NaN"], ["0.97"], ["0.2"], ["1"], ["0"], ["-1"], ["100"], ["0.97", "0.2"], ["0.2", "NaN"]]
@@ -21,16 +21,7 @@ SAMPLES = [[], ["NaN"], ["0.97"], ["0.2"], ["1"], ["0"], ["-1"], ["100"], ["0.97
 @pytest.fixture(scope="session")
 def oracle(bin_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The program that asks the controller's code. With everything compiled already, it is built in seconds and offline."""
-    program = tmp_path_factory.mktemp("oracle") / "oracle"
-    done = subprocess.run(
-        [binaries.go_program(), "build", "-trimpath", "-o", program, SOURCE],
-        cwd=binaries.TOOLCHAIN / "controlplane", env=binaries._environment() | {"GOPROXY": "off"},
-        capture_output=True, text=True, check=False, timeout=240,
-    )
-    if "GOPROXY=off" in done.stderr:
-        pytest.skip("the Go modules are not in the cache: the programs were built elsewhere")
-    assert done.returncode == 0, done.stderr
-    return program
+    return controllers_program(SOURCE, tmp_path_factory.mktemp("oracle"))
 
 
 def asked(oracle: Path, questions: list[dict[str, Any]]) -> list[dict[str, str]]:

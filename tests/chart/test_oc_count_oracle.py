@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from chart_tools import controllers_program
 
 from harness.oc.gate import ERROR, FAILS, INCONCLUSIVE, PASSES, Limits
 from harness.oc.timeline import DONE, LOST, START, Tally, count
-from harness.platforms.local import binaries
 
 SOURCE = Path(__file__).parent / "count_oracle" / "oracle.go"
 PHASES = {PASSES: "Successful", INCONCLUSIVE: "Inconclusive", FAILS: "Failed", ERROR: "Error"}
@@ -22,17 +22,8 @@ LENGTH = 5
 @pytest.fixture(scope="module")
 def oracle(bin_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The program that asks the controller's code. With everything compiled already, it is built in seconds and offline."""
-    program = tmp_path_factory.mktemp("oracle") / "oracle"
-    done = subprocess.run(
-        # The function that it calls has its body in another package, which the compiler allows in a package that is not complete.
-        [binaries.go_program(), "build", "-trimpath", "-gcflags=-complete=false", "-o", program, SOURCE],
-        cwd=binaries.TOOLCHAIN / "controlplane", env=binaries._environment() | {"GOPROXY": "off"},
-        capture_output=True, text=True, check=False, timeout=240,
-    )
-    if "GOPROXY=off" in done.stderr:
-        pytest.skip("the Go modules are not in the cache: the programs were built elsewhere")
-    assert done.returncode == 0, done.stderr
-    return program
+    # The function that it calls has its body in another package, which the compiler allows in a package that is not complete.
+    return controllers_program(SOURCE, tmp_path_factory.mktemp("oracle"), "-gcflags=-complete=false")
 
 
 def metric_of(limits: Limits, times: int | None) -> dict[str, Any]:

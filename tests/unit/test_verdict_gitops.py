@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import verdict_world as w
+from verdict_cases import Case
 
 from harness.observation import ServedSample
 from harness.observation.gitops import AppState, Commit, GitOpsFacts, MiddleSync, parse_application
@@ -78,15 +78,6 @@ def stray_sample(world: w.World) -> None:
     samples = list(world.facts["gitops"].samples)
     samples[7] = replace(samples[7], version="v1.1", pod=f"webapp-{w.CANDIDATE}-x0abc")
     facts(world, samples=tuple(samples))
-
-
-@dataclass(frozen=True)
-class Case:
-    name: str
-    decision: Decision
-    check: str
-    code: int
-    mutate: Callable[[w.World], Any]
 
 
 BY_COMMIT, DECIDED, REVERTED, SERVED = (

@@ -90,17 +90,8 @@ class ClusterPlatform:
     def session(self, say: Say, *, keep: bool) -> Iterator[Endpoints]:
         """The cluster for one scenario or one campaign at a time; all that was made in it is removed at the end unless `keep`."""
         self.paths.make()
-        lock = state.Lock(self.paths.run_lock)
-        if not lock.acquire():
-            raise UsageError(
-                f"the folder {self.run_dir} is in use by another run (pid {state.holder(self.paths.run_lock)}): "
-                "wait for it, or choose another with --run-dir"
-            )
-        try:
-            with self._open(say, keep=keep) as endpoints:
-                yield endpoints
-        finally:
-            lock.release()
+        with state.used(self.run_dir, self.paths.run_lock), self._open(say, keep=keep) as endpoints:
+            yield endpoints
 
     @contextlib.contextmanager
     def _open(self, say: Say, *, keep: bool) -> Iterator[Endpoints]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,13 +14,13 @@ from urllib.parse import urlsplit
 from harness.errors import PlatformError, UsageError
 from harness.platforms.cluster.access import Access
 from harness.supervisor.ports import owned_by
-from harness.supervisor.spawn import spawn
+from harness.supervisor.process import Process
 
 LOOPBACK = "127.0.0.1"
 READY_SECONDS = 20.0
 STOP_SECONDS = 5.0
 _SERVICE = re.compile(r"(?P<namespace>[a-z0-9-]+)/(?P<name>[a-z0-9-]+):(?P<port>[0-9]{1,5})")
-_LISTENS = re.compile(rb"^Forwarding from 127\.0\.0\.1:(\d+) ->", re.MULTILINE)
+_LISTENS = re.compile(r"^Forwarding from 127\.0\.0\.1:(\d+) ->", re.MULTILINE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,18 +93,20 @@ class Reached:
 
     name: str
     url: str
-    process: subprocess.Popen[bytes] | None = None
-    log: Path | None = None
+    process: Process | None = None
 
     def gone(self) -> str | None:
         """In one line how the way to it ended; None while it stands."""
         if self.process is None or self.process.poll() is None:
             return None
-        return f"the port-forward to the {self.name} has ended ({_last(self.log)})"
+        return f"the port-forward to the {self.name} has ended ({_last(self.process)})"
 
     def ours(self) -> bool:
         """Whether nobody but our own port-forward answers there; always so for an address that the user gave."""
-        return self.process is None or owned_by(self.process.pid, LOOPBACK, urlsplit(self.url).port or 0)
+        if self.process is None:
+            return True
+        pid = self.process.pid
+        return pid is not None and owned_by(pid, LOOPBACK, urlsplit(self.url).port or 0)
 
 
 @contextlib.contextmanager
@@ -115,43 +116,34 @@ def reached(reach: Reach, *, name: str, access: Access, kubectl: Path, folder: P
         yield Reached(name=name, url=reach.url)
         return
     log = folder / f"forward-{name}.log"
+    log.unlink(missing_ok=True)
     # kubectl chooses the port, and so nobody can come between the choice and the listening.
     argv = (
         str(kubectl), f"--kubeconfig={access.kubeconfig}", f"--context={access.context}", f"--namespace={reach.namespace}",
         "port-forward", f"--address={LOOPBACK}", f"service/{reach.name}", f":{reach.port}",
     )
     env = {name: value for name, value in os.environ.items() if not name.startswith("KUBE")} | {"KUBERC": "off"}
-    with log.open("wb") as output:
-        process = spawn(argv, env=env, cwd=folder, output=output).result()
+    process = Process(argv, env=env, cwd=folder, log=log)
     try:
-        port = _listening(process, log, f"the {name} ({reach.namespace}/{reach.name}:{reach.port})")
-        yield Reached(name=name, url=f"http://{LOOPBACK}:{port}", process=process, log=log)
+        process.start()
+        port = _listening(process, f"the {name} ({reach.namespace}/{reach.name}:{reach.port})")
+        yield Reached(name=name, url=f"http://{LOOPBACK}:{port}", process=process)
     finally:
-        _stop(process)
+        process.stop(timeout=STOP_SECONDS)
 
 
-def _listening(process: subprocess.Popen[bytes], log: Path, what: str) -> int:
+def _listening(process: Process, what: str) -> int:
     deadline = time.monotonic() + READY_SECONDS
     while time.monotonic() < deadline:
         ended = process.poll() is not None
-        if match := _LISTENS.search(log.read_bytes()):
+        if match := _LISTENS.search("\n".join(process.log_tail())):
             return int(match[1])
         if ended:
             break
         time.sleep(0.05)
-    raise PlatformError(f"no port-forward to {what} came about within {READY_SECONDS:.0f} s: {_last(log)}")
+    raise PlatformError(f"no port-forward to {what} came about within {READY_SECONDS:.0f} s: {_last(process)}")
 
 
-def _last(log: Path | None) -> str:
-    lines = log.read_text(errors="replace").strip().splitlines() if log and log.exists() else []
-    return lines[-1].strip() if lines else "it said nothing"
+def _last(process: Process) -> str:
+    return next((line.strip() for line in reversed(process.log_tail()) if line.strip()), "it said nothing")
 
-
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    if process.poll() is None:
-        process.terminate()
-        try:
-            process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()

@@ -9,8 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import signal
-import subprocess
 import time
 import uuid
 from collections.abc import Iterator
@@ -27,7 +25,7 @@ from harness.platforms import Endpoints
 from harness.platforms.local.config import APP_NAMESPACE, LOOPBACK
 from harness.platforms.local.paths import RunPaths, make_private
 from harness.supervisor.ports import free_port
-from harness.supervisor.spawn import spawn
+from harness.supervisor.process import Process
 
 READY_SECONDS = 30.0
 STOP_SECONDS = 10.0
@@ -46,21 +44,22 @@ def lane(name: str, *, paths: RunPaths, program: Path, endpoints: Endpoints) -> 
     config = folder / "prometheus.yml"
     config.write_text(_config((paths.config / "prometheus.yml").read_text(), namespace=namespace, port=port))
     log = paths.logs / f"prometheus-{name}.log"
+    log.unlink(missing_ok=True)
     argv = (
         str(program), f"--config.file={config}", f"--storage.tsdb.path={folder / 'prometheus'}",
         f"--web.listen-address={LOOPBACK}:{port}", "--log.level=warn", "--scrape.discovery-reload-interval=200ms",
     )  # fmt: skip
-    with log.open("wb") as output:
-        process = spawn(argv, env={"PATH": os.environ.get("PATH", "")}, cwd=folder, output=output).result()
+    process = Process(argv, env={"PATH": os.environ.get("PATH", "")}, cwd=folder, log=log)
     url = f"http://{LOOPBACK}:{port}"
     try:
-        _wait_ready(process, url, log)
+        process.start()
+        _wait_ready(process, url)
         yield replace(
             endpoints, namespace=namespace, host=f"{namespace}.local", prometheus_url=url, scratch=folder / "harness",
             values={"analysis": {"prometheus": {"address": url}}, "gateway": {"host": f"{namespace}.local"}}, gitops=None,
         )  # fmt: skip
     finally:
-        _stop(process)
+        process.stop(timeout=STOP_SECONDS)
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -75,7 +74,7 @@ def _config(text: str, *, namespace: str, port: int) -> str:
     return yaml.safe_dump(settings | {"scrape_configs": jobs}, sort_keys=False)
 
 
-def _wait_ready(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
+def _wait_ready(process: Process, url: str) -> None:
     deadline = time.monotonic() + READY_SECONDS
     session = local_session()
     while time.monotonic() < deadline:
@@ -85,15 +84,6 @@ def _wait_ready(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
             if session.get(f"{url}/-/ready", timeout=1).ok:
                 return
         time.sleep(0.05)
-    last = log.read_text(errors="replace").strip().splitlines()[-1:]
-    raise PlatformError(f"a lane's Prometheus was not ready within {READY_SECONDS:.0f} s: {' '.join(last)} (see {log})")
+    last = " ".join(process.log_tail(1))
+    raise PlatformError(f"a lane's Prometheus was not ready within {READY_SECONDS:.0f} s: {last} (see {process.log})")
 
-
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    if process.poll() is None:
-        process.terminate()
-        try:
-            process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()

@@ -152,13 +152,7 @@ class LocalPlatform:
     def session(self, say: Say, *, keep: bool) -> Iterator[Endpoints]:
         """The platform for one scenario at a time: started if it is not up, and then stopped at the end unless `keep`."""
         self.paths.make()
-        lock = state.Lock(self.paths.run_lock)
-        if not lock.acquire():
-            raise UsageError(
-                f"the folder {self.run_dir} is in use by another run (pid {state.holder(self.paths.run_lock)}): "
-                "wait for it, or choose another with --run-dir"
-            )
-        try:
+        with state.used(self.run_dir, self.paths.run_lock):
             mine = self.read() is None
             up = self.up(say, detach=keep)
             if mine:
@@ -168,8 +162,6 @@ class LocalPlatform:
             finally:
                 if mine and not keep:
                     self.down()
-        finally:
-            lock.release()
 
     @contextlib.contextmanager
     def lane(self, name: str, endpoints: Endpoints) -> Iterator[Endpoints]:

@@ -6,6 +6,8 @@ import fcntl
 import json
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any, Literal
@@ -96,6 +98,20 @@ class Lock:
         if self._file:
             self._file.close()
             self._file = None
+
+
+@contextmanager
+def used(run_dir: Path, path: Path) -> Iterator[None]:
+    """Hold the run's lock for a `with` block. Raises UsageError when another run has it."""
+    lock = Lock(path)
+    if not lock.acquire():
+        raise UsageError(
+            f"the folder {run_dir} is in use by another run (pid {holder(path)}): wait for it, or choose another with --run-dir"
+        )
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def held(path: Path) -> bool:

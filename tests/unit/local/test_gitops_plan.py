@@ -49,13 +49,7 @@ def test_everything_listens_on_loopback_or_cannot_listen() -> None:
 
 
 def test_each_part_that_asks_the_api_has_an_identity_of_its_own() -> None:
-    used = [
-        argument.split("=", 1)[1]
-        for component in components(CONFIG)
-        if component.kind == "service"
-        for argument in component.argv
-        if argument.startswith("--kubeconfig=")
-    ]
+    used = test_plan.identities_of(CONFIG)
     assert len(used) == len(set(used)) == 7
     assert "/run/kubeconfig" not in used
 

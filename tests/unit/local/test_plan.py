@@ -63,13 +63,18 @@ def test_the_gateways_admin_port_can_only_be_read() -> None:
     assert "/ready" in allowed
 
 
-def test_no_component_shares_another_ones_identity() -> None:
-    used = [
+def identities_of(config: LocalConfig) -> list[str]:
+    """The kubeconfigs of the services of a platform."""
+    return [
         argument.split("=", 1)[1]
-        for component in components(CONFIG)
+        for component in components(config)
         if component.kind == "service"
         for argument in component.argv
         if argument.startswith("--kubeconfig=")
     ]
+
+
+def test_no_component_shares_another_ones_identity() -> None:
+    used = identities_of(CONFIG)
     assert len(used) == len(set(used)) == 5
     assert "/run/kubeconfig" not in used
