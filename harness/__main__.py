@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from harness.errors import EXIT_INTERRUPTED, EXIT_USAGE
-from harness.signals import raise_on_signal
+from harness.signals import raise_on_signal, settle
 
 
 def main() -> int:
@@ -16,6 +16,7 @@ def main() -> int:
 
         return run()
     except KeyboardInterrupt as stop:
+        settle()
         print(f"error: {stop or 'interrupted'}", file=sys.stderr)
         return EXIT_INTERRUPTED
     except ModuleNotFoundError as error:

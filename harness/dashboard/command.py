@@ -7,6 +7,7 @@ import click
 from harness.errors import EXIT_PLATFORM
 from harness.options import platform_options
 from harness.platforms.catalog import PlatformOptions, make
+from harness.signals import settle
 
 
 @click.command()
@@ -35,7 +36,7 @@ def dashboards(platform: PlatformOptions, once: bool, port: int) -> int:
     try:
         serve(source, port, tell=lambda url: click.echo(f"{'live page':<24} {url}  (until Ctrl-C)"))
     except KeyboardInterrupt:
-        pass
+        settle()
     finally:
         source.stop()
     click.echo("the page has ended; the platform goes on (./run.sh down stops it)")
