@@ -66,6 +66,8 @@ class LocalConfig:
     address_range: str = "127.77.0.0/16"
     """Loopback addresses for pods; none is given out twice while the platform lives."""
 
+    seed: Path | None = None
+    """What etcd starts with, so that the CRDs and roles need not be applied; None for an empty one."""
     gitops: GitOpsPrograms | None = None
     """What a platform with Argo CD needs beyond the others; None for one without."""
 

@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from harness.errors import HarnessError, PlatformError
-from harness.platforms.local import binaries, gitops_programs, state
+from harness.platforms.local import binaries, gitops_programs, seed, state
 from harness.platforms.local.paths import RunPaths
 from harness.platforms.local.plan import claimed_addresses, configure, prepare, validated
 from harness.supervisor.errors import ComponentExited
@@ -35,14 +35,16 @@ class Owner:
     def __init__(self, paths: RunPaths) -> None:
         self._paths = paths
         self._supervisor: Supervisor | None = None
+        self._seeder: Supervisor | None = None
         self._stop = False
         self._state = state.State(phase="starting", pid=os.getpid(), started_at=time.time())
 
     def request_stop(self, *_: object) -> None:
         """Called by a signal: end what is under way, in order."""
         self._stop = True
-        if self._supervisor:
-            self._supervisor.request_stop()
+        for each in (self._seeder, self._supervisor):
+            if each:
+                each.request_stop()
 
     def run(self, args: argparse.Namespace) -> int:
         """Start, watch, stop. Returns the process' exit code; the error's one line is in state.json."""
@@ -72,9 +74,10 @@ class Owner:
         gitops = gitops_programs.find() if args.gitops else None
         if args.gitops and gitops is None:
             raise PlatformError("Argo CD is not built yet: run ./run.sh setup --gitops")
+        planted = seed.find(programs) or self._seed(programs)
         config = configure(
             self._paths, programs, gateway_port=args.gateway_port, registry_port=args.registry_port, address_range=addresses,
-            gitops=gitops,
+            seeded=planted, gitops=gitops,
         )  # fmt: skip
         plan = validated(config)
         check_ports(plan.components)  # before the last run's logs are cleared
@@ -88,6 +91,16 @@ class Owner:
             # Before anybody can see that it is ready, and leave.
             set_parent_death_signal(0)
         self._write(phase="ready", ready_after=round(time.time() - self._state.started_at, 2))
+
+    def _seed(self, programs: binaries.Binaries) -> Path:
+        """Once for these programs: their CRDs and roles, as etcd stores them."""
+        print("making the API's first contents, once", flush=True)
+        return seed.make(programs, lambda paths: configure(paths, programs), prepare, self._seeding)
+
+    def _seeding(self, supervisor: Supervisor) -> None:
+        self._seeder = supervisor
+        if self._stop:
+            supervisor.request_stop()
 
     def _watch(self) -> None:
         """Until somebody asks to stop. A component that dies is recorded, not restarted: a gate is judged by what happened."""

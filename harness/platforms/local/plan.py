@@ -11,7 +11,7 @@ from pathlib import Path
 
 import harness
 from harness.errors import PlatformError
-from harness.platforms.local import binaries, identities
+from harness.platforms.local import binaries, identities, seed
 from harness.platforms.local.components import components, files
 from harness.platforms.local.config import GATEWAY_PORT, LOOPBACK, REGISTRY_PORT, LocalConfig, Ports
 from harness.platforms.local.gitops_programs import GitOpsPrograms
@@ -26,14 +26,14 @@ _RANGES = range(77, 127)
 
 def configure(
     paths: RunPaths, programs: binaries.Binaries, *, gateway_port: int = GATEWAY_PORT, registry_port: int = REGISTRY_PORT,
-    address_range: str = "127.77.0.0/16", gitops: GitOpsPrograms | None = None,
+    address_range: str = "127.77.0.0/16", seeded: Path | None = None, gitops: GitOpsPrograms | None = None,
 ) -> LocalConfig:
     """A configuration with free ports for everything but the two that the user knows."""
     ports = {name: free_port(LOOPBACK) for name in Ports.free_names()}
     return LocalConfig(
         paths=paths, ports=Ports(**ports, gateway=gateway_port, registry=registry_port), binaries=programs,
         envoy=binaries.envoy(), python=Path(sys.executable), source=Path(harness.__file__).parents[1],
-        image_store=cache_root() / "images", address_range=address_range, gitops=gitops,
+        image_store=cache_root() / "images", address_range=address_range, seed=seeded, gitops=gitops,
     )
 
 
@@ -53,6 +53,8 @@ def prepare(config: LocalConfig) -> None:
     for component in components(config):
         if component.cwd:
             make_private(component.cwd)
+    if config.seed:
+        seed.plant(config.seed, paths.data)
     identities.write(config)
     for path, text in files(config).items():
         path.write_text(text)

@@ -18,7 +18,7 @@ import psutil
 import harness
 from harness.errors import EXIT_USAGE, HarnessError, Inconclusive, PlatformError, UsageError
 from harness.platforms import Endpoints, GitOps, Part, Say
-from harness.platforms.local import binaries, gitops_programs, look, state
+from harness.platforms.local import binaries, gitops_programs, look, seed, state
 from harness.platforms.local.components import components
 from harness.platforms.local.config import APP_NAMESPACE, ARGOCD_NAMESPACE, CLUSTER, GATEWAY_PORT, LOOPBACK, REGISTRY_PORT
 from harness.platforms.local.lane import lane
@@ -263,8 +263,9 @@ class LocalPlatform:
         found = binaries.find() or binaries.cached()
         gitops = gitops_programs.expected() if self.gitops else None
         config = configure(
-            self.paths, found, gateway_port=self.gateway_port, registry_port=self.registry_port, gitops=gitops
-        )
+            self.paths, found, gateway_port=self.gateway_port, registry_port=self.registry_port, gitops=gitops,
+            seeded=None if found.missing() else seed.find(found),
+        )  # fmt: skip
         return render(plan(components(config), existing={c.argv[0] for c in components(config)}))
 
     def healthy(self) -> bool:

@@ -63,6 +63,14 @@ def test_the_gateways_admin_port_can_only_be_read() -> None:
     assert "/ready" in allowed
 
 
+def test_a_seeded_plan_applies_nothing_and_needs_the_same_names() -> None:
+    seeded = replace(CONFIG, seed=Path("/seed"))
+    made = plan(components(seeded), existing=programs(seeded))
+    assert not [each.name for each in made.components if "apply" in each.argv]
+    asked = {each.name: each.needs for each in made.components if each.kind == "task"}
+    assert asked == {"roles": ("kube-apiserver",), "crds-served": ("kube-apiserver",)}
+
+
 def identities_of(config: LocalConfig) -> list[str]:
     """The kubeconfigs of the services of a platform."""
     return [

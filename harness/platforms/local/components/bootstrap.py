@@ -21,6 +21,8 @@ field that is not there yet. This one comes together with the conditions."""
 
 def components(config: LocalConfig) -> tuple[Component, ...]:
     """Tasks: roles and CRDs side by side, then a wait until the API serves what everything here rests on."""
+    if config.seed:
+        return _seeded(config)
     cache = config.paths.data / "kubectl"
     kubectl = (str(config.binaries["kubectl"]), f"--kubeconfig={config.paths.kubeconfig}", f"--cache-dir={cache}")
     # Its home is the run's data folder: without one, kubectl reads .kube/kuberc of wherever it is started.
@@ -53,6 +55,20 @@ def components(config: LocalConfig) -> tuple[Component, ...]:
                 ("crds-served", "condition=Established", ("crds-accepted",)),
             )
         ),
+    )
+
+
+def _seeded(config: LocalConfig) -> tuple[Component, ...]:
+    """The same names for whoever needs them; what the seed brought is asked for instead, so that a bad one is found at once."""
+    kubectl = (str(config.binaries["kubectl"]), f"--kubeconfig={config.paths.kubeconfig}", "get", "--raw")
+    asked = {
+        "roles": "/apis/rbac.authorization.k8s.io/v1/clusterroles/gateproof-node-agent",
+        "crds-served": "/apis/argoproj.io/v1alpha1/rollouts?limit=1",
+    }
+    env = {"HOME": str(config.paths.data), "KUBERC": "off"}
+    return tuple(
+        Component(name=name, argv=(*kubectl, path), kind="task", env=env, needs=("kube-apiserver",))
+        for name, path in asked.items()
     )
 
 
