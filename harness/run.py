@@ -36,7 +36,7 @@ QUIET_SECONDS = 8.0
 PrometheusMonitor.discovery_rests). A long window bears that; before a short one the pods are left in peace for this long and
 until the discovery rests, or half of the window would go unmeasured."""
 READY_SECONDS = 60.0
-BASELINE_SECONDS = 4.0
+BASELINE_SECONDS = 2.0
 """Load before the release: the stable version's own record, and proof that the load reaches its rate."""
 BASELINE_LIMIT_SECONDS = 400.0
 """At the lowest rate the baseline alone takes some minutes."""
