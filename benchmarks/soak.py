@@ -2,9 +2,9 @@
 
     .venv/bin/python benchmarks/soak.py --releases 200 --output docs/evidence/soak.json
 
-The platform is looked at between batches, when no release is under way: memory, open files, threads and processes of each of its
-parts, its folder on disk, the objects in its API, and the seconds that the batch took. Exit 1 when one of them, over the second half
-of the batches, grows by more than its bound (BOUNDS). The first half warms up: caches fill, the heaps of Go settle.
+The platform is looked at between batches, when no release is under way: memory, open files, threads and processes of each of
+its parts, its folder on disk, the objects in its API, and the seconds that the batch took. Exit 1 when one of them, over the
+second half of the batches, grows by more than its bound (BOUNDS). The first half warms up: caches fill, the heaps of Go settle.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,13 @@ ROOT = Path(__file__).resolve().parents[1]
 PLACE = ("--gateway-port", "18982", "--registry-port", "15982")
 SHAPES = (("--error-rate", "20"), ())
 """Options of the batches, by turns: one that the gate rolls back, one that it promotes."""
-BOUNDS = {"memory_mib": 0.5, "disk_mib": 1.0, "processes": 0.0, "threads": 0.05, "open_files": 0.05, "objects": 0.1, "seconds": 0.02}
+BOUNDS = {
+    "memory_mib": 0.5, "disk_mib": 1.0, "processes": 0.0, "threads": 0.05, "open_files": 0.05, "objects": 0.1, "seconds": 0.02,
+}  # fmt: skip
 """Growth per release that is borne. Disk: logs, records and etcd's history; `seconds` are seconds per release, per release."""
+
+
+SUMMED = ("memory_mib", "open_files", "threads", "processes")
 
 
 def harness(*arguments: str, folder: Path, limit: float = 3000) -> subprocess.CompletedProcess[str]:
@@ -54,18 +60,18 @@ def bytes_of(folder: Path) -> int:
     return total
 
 
-def objects(kubectl: list[str]) -> dict[str, int]:
+def kubectl(folder: Path, *arguments: str) -> list[str]:
+    """The words that kubectl prints, asked as the platform's administrator."""
+    asked = [str(program("kubectl")), "--kubeconfig", str(folder / "run" / "kubeconfig"), *arguments]
+    return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.split()
+
+
+def objects(folder: Path) -> dict[str, int]:
     """How many objects of each kind the API has, events and leases left out: they end by themselves."""
-    kinds = subprocess.run([*kubectl, "api-resources", "--verbs=list", "--output=name"], capture_output=True, text=True, check=True)
-    wanted = [kind for kind in kinds.stdout.split() if not kind.startswith(("events", "leases", "componentstatuses"))]
-    listed = subprocess.run(
-        [*kubectl, "get", ",".join(wanted), "--all-namespaces", "--output=name"], capture_output=True, text=True, check=True
-    )
-    counted: dict[str, int] = {}
-    for line in listed.stdout.split():
-        kind = line.partition("/")[0]
-        counted[kind] = counted.get(kind, 0) + 1
-    return counted
+    kinds = kubectl(folder, "api-resources", "--verbs=list", "--output=name")
+    wanted = [kind for kind in kinds if not kind.startswith(("events", "leases", "componentstatuses"))]
+    listed = kubectl(folder, "get", ",".join(wanted), "--all-namespaces", "--output=name")
+    return dict(Counter(name.partition("/")[0] for name in listed))
 
 
 def look(folder: Path) -> dict[str, Any]:
@@ -84,40 +90,65 @@ def look(folder: Path) -> dict[str, Any]:
             part["open_files"] += each.num_fds()
             part["threads"] += each.num_threads()
             part["processes"] += 1
-    counted = objects([str(tools()["kubectl"]), "--kubeconfig", str(folder / "run" / "kubeconfig")])
+    counted = objects(folder)
     disk = {each.name: round(bytes_of(each) / 2**20, 1) for each in (folder / "run").iterdir() if each.is_dir()}
+    summed = {key: round(sum(part[key] for part in parts.values()), 1) for key in SUMMED}
     return {
-        "parts": parts, "disk": disk, "kinds": counted,
-        **{key: round(sum(part[key] for part in parts.values()), 1) for key in ("memory_mib", "open_files", "threads", "processes")},
-        "disk_mib": round(sum(disk.values()), 1), "objects": sum(counted.values()),
+        "parts": parts, "disk": disk, "kinds": counted, **summed, "disk_mib": round(sum(disk.values()), 1),
+        "objects": sum(counted.values()),
     }  # fmt: skip
 
 
-def tools() -> dict[str, Path]:
-    from harness.platforms.local import binaries  # noqa: PLC0415 -- only where it is asked
+def program(name: str) -> Path:
+    from harness.platforms.local import binaries  # noqa: PLC0415 -- after the platform is up, so they are there
 
     found = binaries.find()
     assert found is not None
-    return {"kubectl": found["kubectl"]}
+    return found[name]
 
 
 def settled(folder: Path, before: set[str], limit: float = 60) -> None:
     """Wait until the namespaces of the batch's lanes are gone."""
-    kubectl = [str(tools()["kubectl"]), "--kubeconfig", str(folder / "run" / "kubeconfig")]
     deadline = time.monotonic() + limit
-    while time.monotonic() < deadline:
-        names = subprocess.run([*kubectl, "get", "namespaces", "--output=name"], capture_output=True, text=True, check=True).stdout
-        if set(names.split()) <= before:
-            return
+    while not (now := set(kubectl(folder, "get", "namespaces", "--output=name"))) <= before:
+        if time.monotonic() > deadline:
+            sys.exit(f"namespaces are still there {limit:g} s after their batch: {sorted(now - before)}")
         time.sleep(0.5)
-    sys.exit(f"namespaces are still there {limit:g} s after their batch: {sorted(set(names.split()) - before)}")
 
 
 def slope(points: list[tuple[int, float]]) -> float:
     """Growth per release: the median of the slopes between all pairs (Theil and Sen), which one odd point does not move."""
-    return statistics.median(
-        (y2 - y1) / (x2 - x1) for n, (x1, y1) in enumerate(points) for x2, y2 in points[n + 1 :]
+    slopes = [(y2 - y1) / (x2 - x1) for n, (x1, y1) in enumerate(points) for x2, y2 in points[n + 1 :]]
+    return statistics.median(slopes) if slopes else 0.0
+
+
+def batch(number: int, count: int, given: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """One batch, and what it came to."""
+    fault = SHAPES[number % len(SHAPES)]
+    started = time.monotonic()
+    ended = harness(
+        "trials", "-n", str(count), "--lanes", str(given.lanes), "--campaign", str(folder / f"batch-{number}"), *fault,
+        "--window", str(given.window), "--rps", str(given.rps), "--output", "json", folder=folder,
     )  # fmt: skip
+    seconds = time.monotonic() - started
+    # 3: too many of them proved nothing, as on a machine that is busy with other things. They were releases all the same.
+    if ended.returncode not in {0, 3}:
+        sys.exit(f"batch {number} ended with {ended.returncode}: {ended.stderr[-2000:]}")
+    summary = json.loads(ended.stdout)
+    return {
+        "fault": " ".join(fault) or "none", "seconds": round(seconds / count, 2), "valid": summary["rollback"]["trials"],
+        "rolled_back": summary["rollback"]["successes"], "load_average": os.getloadavg()[0],
+    }  # fmt: skip
+
+
+def growth(batches: list[dict[str, Any]]) -> dict[str, float]:
+    """Per release and key of BOUNDS, over the second half."""
+    half = batches[len(batches) // 2 :]
+    found = {key: slope([(each["releases"], each[key]) for each in half]) for key in BOUNDS if key != "seconds"}
+    # Good releases take longer than bad ones: each is held against its own kind, over all batches but the first of each.
+    kinds = {each["fault"] for each in batches}
+    found["seconds"] = max(slope([(b["releases"], b["seconds"]) for b in batches[2:] if b["fault"] == kind]) for kind in kinds)
+    return found
 
 
 def main() -> int:
@@ -129,63 +160,31 @@ def main() -> int:
     parser.add_argument("--rps", type=float, default=40.0)
     parser.add_argument("--output", type=Path)
     given = parser.parse_args()
-    told: dict[str, Any] = {
-        "options": {key: value for key, value in vars(given).items() if key != "output"}, "bounds": BOUNDS, "batches": [],
-    }  # fmt: skip
+    told: dict[str, Any] = {"options": {k: v for k, v in vars(given).items() if k != "output"}, "bounds": BOUNDS, "batches": []}
     with tempfile.TemporaryDirectory(prefix="gateproof-soak-") as root:
         folder = Path(root)
         up = harness("up", folder=folder)
         if up.returncode:
             sys.exit(up.stderr)
         try:
-            before = {f"namespace/{name}" for name in ("default", "kube-system", "kube-public", "kube-node-lease")}
-            kubectl = [str(tools()["kubectl"]), "--kubeconfig", str(folder / "run" / "kubeconfig")]
-            before |= set(subprocess.run([*kubectl, "get", "ns", "-oname"], capture_output=True, text=True, check=True).stdout.split())
+            before = set(kubectl(folder, "get", "namespaces", "--output=name"))
             told["start"] = look(folder)
-            done = 0
-            while done < given.releases:
+            for done in range(0, given.releases, given.batch):
                 count = min(given.batch, given.releases - done)
-                number = len(told["batches"])
-                fault = SHAPES[number % len(SHAPES)]
-                started = time.monotonic()
-                ended = harness(
-                    "trials", "-n", str(count), "--lanes", str(given.lanes), "--campaign", str(folder / f"batch-{number}"), *fault,
-                    "--window", str(given.window), "--rps", str(given.rps), "--output", "json", folder=folder,
-                )  # fmt: skip
-                seconds = time.monotonic() - started
-                # 3: too many of them proved nothing, as on a machine that is busy with other things. They were releases all the same.
-                if ended.returncode not in {0, 3}:
-                    sys.exit(f"batch {number} ended with {ended.returncode}: {ended.stderr[-2000:]}")
-                summary = json.loads(ended.stdout)
+                made = batch(len(told["batches"]), count, given, folder)
                 settled(folder, before)
-                done += count
-                told["batches"].append({
-                    "releases": done, "fault": " ".join(fault) or "none", "seconds": round(seconds / count, 2),
-                    "valid": summary["rollback"]["trials"], "rolled_back": summary["rollback"]["successes"],
-                    "load_average": os.getloadavg()[0], **look(folder),
-                })  # fmt: skip
+                told["batches"].append({"releases": done + count, **made, **look(folder)})
                 last = told["batches"][-1]
                 keys = ("releases", "fault", "valid", "rolled_back", *BOUNDS)
                 print("  ".join(f"{key} {last[key]}" for key in keys), flush=True)
-                if given.output:
-                    given.output.write_text(json.dumps(told, indent=1) + "\n")
         finally:
             down = harness("down", folder=folder)
-        told["down"] = {"exit_code": down.returncode}
-    half = told["batches"][len(told["batches"]) // 2 :]
-    growth: dict[str, float] = {}
-    for key in BOUNDS:
-        if key == "seconds":
-            # Good releases take longer than bad ones: each is held against its own kind.
-            kinds = [[(b["releases"], b[key]) for b in told["batches"][2:] if b["fault"] == kind] for kind in {b["fault"] for b in half}]
-            growth[key] = max((slope(points) for points in kinds if len(points) > 1), default=0.0)
-        else:
-            growth[key] = slope([(b["releases"], b[key]) for b in half]) if len(half) > 1 else 0.0
-    told["growth_per_release"] = {key: round(value, 4) for key, value in growth.items()}
+    grown = growth(told["batches"])
+    told |= {"growth_per_release": {key: round(value, 4) for key, value in grown.items()}, "down": down.returncode}
     if given.output:
         given.output.write_text(json.dumps(told, indent=1) + "\n")
-    bad = [key for key, value in growth.items() if value > BOUNDS[key]]
-    for key, value in growth.items():
+    bad = [key for key, value in grown.items() if value > BOUNDS[key]]
+    for key, value in grown.items():
         print(f"{key:<12} {value:+.4f} per release (bound {BOUNDS[key]}){'  TOO MUCH' if key in bad else ''}")
     return 1 if bad or down.returncode else 0
 
