@@ -33,6 +33,11 @@ class Seen:
         return str(self.object.get("metadata", {}).get("name", ""))
 
 
+CUSTOM = {
+    "rollouts": ("argoproj.io", "v1alpha1"), "analysisruns": ("argoproj.io", "v1alpha1"),
+    "analysistemplates": ("argoproj.io", "v1alpha1"), "virtualservices": ("networking.istio.io", "v1"),
+}  # fmt: skip
+"""Group and version of the kinds that are not Kubernetes' own."""
 KINDS = ("rollouts", "analysisruns", "virtualservices", "replicasets", "pods")
 
 
@@ -48,7 +53,6 @@ class Watcher:
     ) -> None:
         api = config.new_client_from_config(config_file=str(kubeconfig), context=context, persist_config=False)
         self._custom = client.CustomObjectsApi(api)
-        core, apps = client.CoreV1Api(api), client.AppsV1Api(api)
         self._namespace, self._keep_history = namespace, keep_history
         self._lock = threading.Lock()
         self._seen: list[Seen] = []
@@ -56,16 +60,18 @@ class Watcher:
         self._stop = threading.Event()
         self._error: str | None = None
         self._gaps: list[float] = []
-        sources: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
-            "rollouts": self._of("argoproj.io", "v1alpha1", "rollouts"),
-            "analysisruns": self._of("argoproj.io", "v1alpha1", "analysisruns"),
-            "analysistemplates": self._of("argoproj.io", "v1alpha1", "analysistemplates"),
-            "virtualservices": self._of("networking.istio.io", "v1", "virtualservices"),
-            "replicasets": self._core(apps.list_namespaced_replica_set, apps.list_replica_set_for_all_namespaces),
-            "pods": self._core(core.list_namespaced_pod, core.list_pod_for_all_namespaces),
-        }
-        self._sources = {kind: sources[kind] for kind in kinds}
+        self._sources = {kind: self._source(kind, api) for kind in kinds}
         self._synced = {kind: threading.Event() for kind in self._sources}
+
+    def _source(self, kind: str, api: client.ApiClient) -> tuple[Callable[..., Any], dict[str, Any]]:
+        # Kubernetes' own kinds come with a model of every one of them: half a second and 25 MB, for whoever asks for them.
+        if kind == "pods":
+            core = client.CoreV1Api(api)
+            return self._core(core.list_namespaced_pod, core.list_pod_for_all_namespaces)
+        if kind == "replicasets":
+            apps = client.AppsV1Api(api)
+            return self._core(apps.list_namespaced_replica_set, apps.list_replica_set_for_all_namespaces)
+        return self._of(*CUSTOM[kind], kind)
 
     def _of(self, group: str, version: str, plural: str) -> tuple[Callable[..., Any], dict[str, Any]]:
         resource = {"group": group, "version": version, "plural": plural}
