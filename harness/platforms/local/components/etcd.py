@@ -22,6 +22,8 @@ def components(config: LocalConfig) -> tuple[Component, ...]:
                 # One member votes for itself, after a time-out that is meant for many, far apart: with this it leads at once.
                 "--heartbeat-interval=20", "--election-timeout=200",
                 # A run's data is worth nothing after the run: no fsync, and far fewer writes to a shared disk.
+                # Of its log, 64 MB a file, it needs what came after the last snapshot: not five files, which fifty releases fill.
+                "--max-wals=2", "--max-snapshots=2",
                 "--unsafe-no-fsync", "--log-level=warn",
             ),
             ports=(

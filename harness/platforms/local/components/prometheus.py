@@ -20,6 +20,9 @@ def components(config: LocalConfig) -> tuple[Component, ...]:
             argv=(
                 str(config.binaries["prometheus"]), f"--config.file={config.paths.config / 'prometheus.yml'}",
                 f"--storage.tsdb.path={config.paths.data / 'prometheus'}", "--storage.tsdb.retention.time=1d",
+                # What is older than a quarter of an hour goes to disk. By default that is three hours: with each release's pods
+                # among it, three hours of many releases.
+                "--storage.tsdb.min-block-duration=10m",
                 f"--web.listen-address={LOOPBACK}:{config.ports.prometheus}", "--log.level=warn",
                 "--enable-feature=exemplar-storage",
                 # By default a new pod waits up to 5 s before it is scraped, which a short window would miss.
