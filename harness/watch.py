@@ -56,6 +56,7 @@ class Watcher:
         self._stop = threading.Event()
         self._error: str | None = None
         self._gaps: list[float] = []
+        self._clock_ahead = _clock_ahead()
         sources: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
             "rollouts": self._of("argoproj.io", "v1alpha1", "rollouts"),
             "analysisruns": self._of("argoproj.io", "v1alpha1", "analysisruns"),
@@ -89,6 +90,11 @@ class Watcher:
     def gaps(self) -> tuple[float, ...]:
         """When a watch broke off, in epoch seconds."""
         return tuple(self._gaps)
+
+    @property
+    def clock_step(self) -> float:
+        """By how many seconds the clock was set since this watcher was made, as seen by a clock that nobody can set."""
+        return _clock_ahead() - self._clock_ahead
 
     def stop(self) -> None:
         """Stop following; what was seen stays."""
@@ -164,6 +170,10 @@ class Watcher:
                 self._latest.pop(key, None)
                 return
             self._latest[key] = seen
+
+
+def _clock_ahead() -> float:
+    return time.time() - time.monotonic()
 
 
 def _key(kind: str, found: Mapping[str, Any]) -> tuple[str, str, str]:
