@@ -19,7 +19,7 @@ FILTERS = frozenset({">", "<", ">=", "<=", "==", "!="})
 def scope_problem(query: str, candidate_hash: str, stable_hash: str) -> str:
     """Why a query's value is not that of the candidate and of nobody else; empty when it is.
 
-    Every selector must name the candidate's revision, or the canary subset's cluster. A query that names it in a text, a comment
+    Every selector that gives values must name the candidate's revision, or the canary subset's cluster. A query that names it in a text, a comment
     or a branch that never counts gives a value that has nothing to do with it.
     """
     marks = (candidate_hash, CANARY_CLUSTER)
@@ -33,11 +33,19 @@ def scope_problem(query: str, candidate_hash: str, stable_hash: str) -> str:
         return f"cannot be read as PromQL ({error})"
     except promql.TooLarge as error:
         return str(error)
-    wide = [each for each in promql.selectors(tree) if not _pinned(each, candidate_hash, stable_hash)]
+    wide = [each for each in _giving(tree) if not _pinned(each, candidate_hash, stable_hash)]
     if wide:
         names = ", ".join(dict.fromkeys(promql.name(each) or "a selector without a name" for each in wide))
         return f"also asks for others than {candidate_hash}: {names}"
     return "" if depends(tree) else f"gives the same whatever the candidate does: {query}"
+
+
+def _giving(node: promql.Expr) -> list[promql.Expr]:
+    """The selectors from which a value can come: what stands to the right of `and` and `unless` only chooses among samples."""
+    node = promql.bare(node)
+    parts = [node.lhs] if promql.operator(node) in {"and", "unless"} else promql.parts(node)
+    own = promql.selectors(node) if not parts else []
+    return own + [each for part in parts for each in _giving(part)]
 
 
 def _pinned(selector: promql.Expr, candidate_hash: str, stable_hash: str) -> bool:
