@@ -18,13 +18,16 @@ from harness.observation import (
     LoadSummary,
     Observation,
     ServedSample,
+    foreign_hands,
     hash_of_release,
+    image_ids,
     images_by_hash,
     parse_analysis_run,
     parse_response,
     parse_rollout,
     parse_weights,
     pod_facts,
+    pod_revisions,
 )
 from harness.platforms import Endpoints
 from harness.release import RELEASE
@@ -119,7 +122,14 @@ def observation_of(
     latest_runs = {seen.name: seen.object for seen in watcher.history("analysisruns")}
     summary = load.summary(load_started, load_ended)
     candidate_hash = hash_of_release(replica_sets, uid, candidate.reference) or ""
-    pods = (seen.object for seen in watcher.history("pods") if not seen.deleted)
+    pods = [seen.object for seen in watcher.history("pods") if not seen.deleted]
+    revisions = pod_revisions(pods, (seen.object for seen in watcher.history("replicasets")), uid)
+    written = [
+        (seen.at, seen.object)
+        for kind in ("rollouts", "virtualservices", "analysisruns")
+        for seen in watcher.history(kind)
+        if not seen.deleted and (kind == "analysisruns" or seen.name == RELEASE)
+    ]
     return Observation(
         namespace=endpoints.namespace, rollout_uid=uid, stable_hash=stable_hash,
         candidate_hash=candidate_hash, candidate_pods=pod_facts(pods, candidate_hash),
@@ -135,6 +145,7 @@ def observation_of(
             sent=load.sent_by_locust(),
         ),
         final_samples=samples, prometheus_ok=prometheus_ok, deadline_exceeded=decided_at is None,
-        watch_gaps=watcher.gaps,
+        pods=revisions, image_ids=image_ids(pods, revisions), hands=foreign_hands(written, released_at),
+        clock_step_seconds=watcher.clock_step, watch_gaps=watcher.gaps,
         settle_seconds=min(SETTLE_SECONDS, scenario.window_seconds / 4),
     )

@@ -60,6 +60,7 @@ class Watcher:
         self._stop = threading.Event()
         self._error: str | None = None
         self._gaps: list[float] = []
+        self._clock_ahead = _clock_ahead()
         self._sources = {kind: self._source(kind, api) for kind in kinds}
         self._synced = {kind: threading.Event() for kind in self._sources}
 
@@ -95,6 +96,11 @@ class Watcher:
     def gaps(self) -> tuple[float, ...]:
         """When a watch broke off, in epoch seconds."""
         return tuple(self._gaps)
+
+    @property
+    def clock_step(self) -> float:
+        """By how many seconds the clock was set since this watcher was made, as seen by a clock that nobody can set."""
+        return _clock_ahead() - self._clock_ahead
 
     def stop(self) -> None:
         """Stop following; what was seen stays."""
@@ -170,6 +176,10 @@ class Watcher:
                 self._latest.pop(key, None)
                 return
             self._latest[key] = seen
+
+
+def _clock_ahead() -> float:
+    return time.time() - time.monotonic()
 
 
 def _key(kind: str, found: Mapping[str, Any]) -> tuple[str, str, str]:

@@ -4,6 +4,7 @@
 """
 
 from harness.observation.facts import (
+    Hand,
     LoadSummary,
     MetricResult,
     Observation,
@@ -14,6 +15,7 @@ from harness.observation.facts import (
     StepAnalysis,
     WeightChange,
 )
+from harness.observation.hands import foreign_hands
 from harness.observation.measure import (
     AgreementBounds,
     FailedRequests,
@@ -39,10 +41,12 @@ from harness.observation.parse import (
     parse_weights,
     pod_facts,
 )
+from harness.observation.pods import image_ids, pod_revisions
 
 __all__ = [
     "AgreementBounds",
     "FailedRequests",
+    "Hand",
     "LoadSummary",
     "MetricResult",
     "Observation",
@@ -58,7 +62,9 @@ __all__ = [
     "achieved_per_second",
     "achieved_rate",
     "failed_requests",
+    "foreign_hands",
     "hash_of_release",
+    "image_ids",
     "images_by_hash",
     "metric_bounds",
     "parse_analysis_run",
@@ -67,6 +73,7 @@ __all__ = [
     "parse_time",
     "parse_weights",
     "pod_facts",
+    "pod_revisions",
     "share_at",
     "time_to_detect",
     "time_to_safe",

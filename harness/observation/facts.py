@@ -72,6 +72,8 @@ class MetricResult:
     error: int = 0
     dry_run: bool = False
     measured_at: float | None = None
+    forgiven: str = ""
+    """Why no measurement of it can fail the analysis, in a few words; empty where one can."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,6 +94,8 @@ class StepAnalysis:
     finished_at: float | None = None
     terminated: bool = False
     metrics: tuple[MetricResult, ...] = ()
+    asked: str = ""
+    """A fingerprint of everything that it measures and how: two steps with the same gate have the same."""
 
     def metric(self, name: str) -> MetricResult | None:
         """The metric of this name, if the run has it."""
@@ -125,6 +129,19 @@ class RolloutState:
     spec_digest: str = ""
     """A fingerprint of what the spec means: the controller rewrites its form, and so its generation, when it notes a revision."""
     paused: bool = False
+    step_gates: tuple[str, ...] = ()
+    """For each of the strategy's steps a fingerprint of the analysis that it asks for; empty for one that asks for none."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hand:
+    """Somebody who wrote into an object of the release (its `spec` or `status`, at the latest at `at`), by the API's records."""
+
+    at: float
+    kind: str
+    name: str
+    part: str
+    manager: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,6 +216,14 @@ class Observation:
     """How many faults of each kind the candidate's pods say they injected, as last scraped."""
     gitops: GitOpsFacts | None = None
     """What Git and Argo CD did, where the release was a commit."""
+    pods: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    """For each pod of this rollout that was seen, the hash of the ReplicaSet that controls it and whose image it runs."""
+    image_ids: Mapping[str, frozenset[str]] = field(default_factory=lambda: MappingProxyType({}))
+    """For each ReplicaSet's hash what its pods really ran, by the digests that their node tells."""
+    hands: tuple[Hand, ...] = ()
+    """Who else wrote into the release's objects while it ran."""
+    clock_step_seconds: float = 0.0
+    """By how much the clock was set forward (or back: negative) while the release was watched."""
     watch_gaps: tuple[float, ...] = ()
     """When a watch of the API broke off: what changed until it was taken up again was not seen."""
 

@@ -95,6 +95,10 @@ def parse_rollout(rollout: Object, at: float, *, container: str = "webapp") -> R
         spec_digest=_digest(spec),
         promote_full=bool(status.get("promoteFull", False)),
         paused=bool(spec.get("paused", False)),
+        step_gates=tuple(
+            _digest(step["analysis"]) if step.get("analysis") else ""
+            for step in spec.get("strategy", {}).get("canary", {}).get("steps") or ()
+        ),
     )
 
 
@@ -120,7 +124,7 @@ def parse_analysis_run(run: Object) -> StepAnalysis:
     labels = metadata.get("labels", {})
     owner: Object = next((ref for ref in metadata.get("ownerReferences", ()) if ref.get("controller")), {})
     step = str(labels.get(STEP_LABEL, ""))
-    conditions = {str(metric.get("name")): _condition(metric) for metric in spec.get("metrics", ())}
+    declared = {str(metric.get("name")): metric for metric in spec.get("metrics", ())}
     return StepAnalysis(
         name=str(metadata.get("name", "")),
         uid=str(metadata.get("uid", "")),
@@ -135,7 +139,10 @@ def parse_analysis_run(run: Object) -> StepAnalysis:
         started_at=parse_time(status.get("startedAt")),
         finished_at=parse_time(status.get("completedAt")),
         terminated=bool(spec.get("terminate", False)),
-        metrics=tuple(_parse_metric(result, conditions) for result in status.get("metricResults", ())),
+        metrics=tuple(
+            _parse_metric(result, declared.get(str(result.get("name", "")), {})) for result in status.get("metricResults", ())
+        ),
+        asked=_digest({key: spec.get(key) for key in ("metrics", "dryRun", "args")}),
     )
 
 
@@ -144,7 +151,14 @@ def _condition(metric: Object) -> str:
     return "" if metric.get("failureCondition") else str(metric.get("successCondition") or "")
 
 
-def _parse_metric(result: Object, conditions: Mapping[str, str]) -> MetricResult:
+def _forgiven(metric: Object) -> str:
+    # No count means one measurement, unless there is an interval: then it goes on until it is ended, and has no last one.
+    count = int(metric.get("count") or (0 if metric.get("interval") else 1))
+    limit = int(metric.get("failureLimit") or 0)
+    return f"{limit} of its {count} measurements may fail" if 0 < count <= limit else ""
+
+
+def _parse_metric(result: Object, declared: Object) -> MetricResult:
     measurements: Sequence[Object] = result.get("measurements") or ({},)
     last = measurements[-1]
     raw = str(last.get("value", ""))
@@ -154,7 +168,7 @@ def _parse_metric(result: Object, conditions: Mapping[str, str]) -> MetricResult
         value=parse_value(raw),
         raw_value=raw,
         query=str(result.get("metadata", {}).get(RESOLVED_QUERY, "")),
-        condition=conditions.get(str(result.get("name", "")), ""),
+        condition=_condition(declared),
         message=str(result.get("message") or last.get("message", "")),
         successful=int(result.get("successful", 0)),
         failed=int(result.get("failed", 0)),
@@ -162,6 +176,7 @@ def _parse_metric(result: Object, conditions: Mapping[str, str]) -> MetricResult
         error=int(result.get("error", 0)),
         dry_run=bool(result.get("dryRun", False)),
         measured_at=parse_time(last.get("finishedAt")),
+        forgiven=_forgiven(declared),
     )
 
 

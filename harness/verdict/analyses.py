@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import operator
-import re
-from collections.abc import Callable, Mapping
-
 from harness.observation import MetricResult, Observation, StepAnalysis, weight_steps
 from harness.observation.facts import TIMESTAMP_RESOLUTION_SECONDS, WATCH_LAG_SECONDS
 from harness.scenario import REQUESTS_METRIC, Decision, Scenario
 from harness.verdict.model import Check
+from harness.verdict.queries import accepts, scope_problem
 from harness.verdict.release import decision_check
 
-CANARY_CLUSTER, STABLE_CLUSTER = "|canary|", "|stable|"
-"""How Istio names a subset's cluster in Envoy's metrics: outbound|80|canary|webapp.namespace.svc.cluster.local."""
+FULL_TRAFFIC = 1_000.0
+"""So many times what the first step expects is enough traffic for every gate."""
 
 
 def step_analyses(scenario: Scenario, observation: Observation) -> tuple[Check, ...]:
@@ -133,17 +130,11 @@ def gate_conditions(scenario: Scenario, observation: Observation) -> Check:
     problems = []
     for run in observation.step_analyses:
         for metric in run.metrics:
-            objective = scenario.objectives.get(metric.name)
-            if objective is None:
-                continue
-            best, worst = (1.0, 0.0) if objective.at_least is not None else (0.0, 1.0)
-            compare = _CONDITION.search(metric.condition)
-            if compare is None:
-                problems.append(f"{metric.name} of {run.name}: {metric.condition or 'no success condition'}")
-            elif not _accepts(compare, best):
-                problems.append(f"{metric.name} of {run.name} refuses even {best:g}: {metric.condition}")
-            elif _accepts(compare, worst):
-                problems.append(f"{metric.name} of {run.name} accepts even {worst:g}: {metric.condition}")
+            told = f"{metric.name} of {run.name}"
+            if metric.forgiven:
+                problems.append(f"{told} cannot fail: {metric.forgiven}")
+            if metric.name in {*scenario.objectives, REQUESTS_METRIC}:
+                problems += [f"{told} {why}" for why in _one_sided(scenario, metric)]
     return decision_check(
         "gate conditions",
         not problems and bool(observation.step_analyses),
@@ -152,14 +143,17 @@ def gate_conditions(scenario: Scenario, observation: Observation) -> Check:
     )
 
 
-_CONDITION = re.compile(r"result\[0\]\s*(>=|<=|>|<)\s*([0-9.]+(?:[eE][+-]?[0-9]+)?)\s*\)?\s*$")
-_COMPARISONS: Mapping[str, Callable[[float, float], bool]] = {
-    ">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt,
-}  # fmt: skip
-
-
-def _accepts(compare: re.Match[str], value: float) -> bool:
-    return _COMPARISONS[compare[1]](value, float(compare[2]))
+def _one_sided(scenario: Scenario, metric: MetricResult) -> list[str]:
+    """What keeps a condition from accepting the best value there is and refusing the worst one."""
+    objective = scenario.objectives.get(metric.name)
+    best, worst = (0.0, 1.0) if objective is not None and objective.at_least is None else (1.0, 0.0)
+    if metric.name == REQUESTS_METRIC:
+        best = FULL_TRAFFIC * max(1.0, scenario.expected_requests(0))
+    found = {value: accepts(metric.condition, value) for value in (best, worst)}
+    if not metric.condition or None in found.values():
+        return [f"has no success condition that can be read: {metric.condition or '(none)'}"]
+    problems = [] if found[best] else [f"refuses even {best:g}: {metric.condition}"]
+    return problems + ([f"accepts even {worst:g}: {metric.condition}"] if found[worst] else [])
 
 
 def query_scope(_: Scenario, observation: Observation) -> Check:
@@ -171,12 +165,9 @@ def query_scope(_: Scenario, observation: Observation) -> Check:
     problems = []
     for run in observation.step_analyses:
         for metric in run.metrics:
-            if not any(mark in metric.query for mark in (observation.candidate_hash, CANARY_CLUSTER)):
-                problems.append(
-                    f"{metric.name} of {run.name} does not ask for {observation.candidate_hash}: {metric.query or 'no query'}"
-                )
-            elif any(mark in metric.query for mark in (observation.stable_hash, STABLE_CLUSTER)):
-                problems.append(f"{metric.name} of {run.name} also asks for {observation.stable_hash}")
+            why = scope_problem(metric.query, observation.candidate_hash, observation.stable_hash)
+            if why:
+                problems.append(f"{metric.name} of {run.name} {why}")
     queries = sum(len(run.metrics) for run in observation.step_analyses)
     return decision_check(
         "query scope",

@@ -186,9 +186,11 @@ def version_identity(scenario: Scenario, observation: Observation) -> Check:
     for each in answers:
         if each.version is None and each.pod is None:
             continue  # answered by the gateway or by nobody: counted among the failed requests
-        owner = next((pod_hash for pod_hash in versions if f"-{pod_hash}-" in (each.pod or "")), None)
-        if owner is None or versions[owner] != each.version:
+        # By what controls the pod, not by its name or labels: those are anybody's to choose.
+        owner = observation.pods.get(each.pod or "")
+        if owner is None or versions.get(owner) != each.version:
             what = f"{each.version or 'no version'} from pod {each.pod or 'unnamed'}"
+            what += "" if owner else ", which is no pod of this rollout" if each.pod else ""
             wrong[what] = wrong.get(what, 0) + 1
     problems = [f"{count} answers: {what}" for what, count in wrong.items()]
     wanted = {observation.stable_hash: observation.stable_image, observation.candidate_hash: observation.candidate_image}
@@ -197,12 +199,27 @@ def version_identity(scenario: Scenario, observation: Observation) -> Check:
         for pod_hash, image in wanted.items()
         if observation.images.get(pod_hash) != image
     ]
+    problems += _unsure_images(observation)
     return experiment_check(
         "version identity",
         problems,
         expected="every answer's version is that of its pod's revision and image",
         actual=f"{scenario.stable} is {observation.stable_hash}, {scenario.candidate} is {observation.candidate_hash}",
     )
+
+
+def _unsure_images(observation: Observation) -> list[str]:
+    """What a tag does not tell: pods of one revision that run different images, and two names for one image."""
+    stable, candidate = observation.stable_hash, observation.candidate_hash
+    problems = [
+        f"the pods of ReplicaSet {pod_hash} run different images: {', '.join(sorted(digests))}"
+        for pod_hash, digests in observation.image_ids.items()
+        if len(digests) > 1 and pod_hash in {stable, candidate}
+    ]
+    same = observation.image_ids.get(stable, frozenset()) & observation.image_ids.get(candidate, frozenset())
+    if same and observation.stable_image != observation.candidate_image:
+        problems.append(f"{observation.stable_image} and {observation.candidate_image} are the same image: {', '.join(same)}")
+    return problems
 
 
 def prometheus_reachable(_: Scenario, observation: Observation) -> Check:

@@ -39,6 +39,7 @@ from harness.verdict.release import (
     weight_at_steps,
     weight_sequence,
 )
+from harness.verdict.trust import hands_off, same_gate, steady_clock
 
 CheckFunction = Callable[[Scenario, Observation], Check | tuple[Check, ...] | None]
 
@@ -58,6 +59,9 @@ CHECKS: tuple[CheckFunction, ...] = (
     measured_traffic,
     measured_outcomes,
     decided_by_gate,
+    hands_off,
+    same_gate,
+    steady_clock,
     decision,
     rollout_phase,
     weight_at_steps,
@@ -77,7 +81,7 @@ CHECKS: tuple[CheckFunction, ...] = (
 
 OF_ANALYSES = frozenset({
     client_shares, faults_as_configured, fault_shown, measured_traffic, measured_outcomes, weight_at_steps, step_analyses,
-    deciding_metric, gate_conditions, query_scope, *gitops.OF_ANALYSES,
+    deciding_metric, gate_conditions, query_scope, same_gate, *gitops.OF_ANALYSES,
 })  # fmt: skip
 """Checks that have nothing to look at where the progress deadline decides: there is no analysis, and no traffic."""
 

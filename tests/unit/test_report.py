@@ -114,11 +114,11 @@ def test_text_tells_every_check_and_the_numbers() -> None:
 
 def test_text_shows_evidence_of_what_failed() -> None:
     world = WORLDS["rollback"].clone()
-    world.samples[3].update(version="v1.1", pod=f"webapp-{w.CANDIDATE}-zzzzz")
+    world.samples[3].update(version="v1.1", pod=f"webapp-{w.CANDIDATE}-x0abc")
     text = render_text(report_of(world))
     assert text.startswith("FAILED: failure on local (exit 1)")
     assert f"Evidence for served afterwards:\n  v1.0 from webapp-{w.STABLE}" in text
-    assert f"v1.1 from webapp-{w.CANDIDATE}-zzzzz, 200" in text
+    assert f"v1.1 from webapp-{w.CANDIDATE}-x0abc, 200" in text
     assert "FAIL " in text
 
 

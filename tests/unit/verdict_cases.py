@@ -8,9 +8,12 @@ from typing import Any
 
 import verdict_world as w
 from verdict_mutations import (
+    ask,
     break_one,
+    by,
     by_hand,
     condition,
+    declare,
     drop_record,
     duplicate_run,
     fail_metric,
@@ -18,12 +21,14 @@ from verdict_mutations import (
     forget,
     gap,
     hide_errors,
+    impostor,
     later_analysis,
     linger,
     metric,
     other_analysis,
     promote_full,
     relabel,
+    runs,
     samples,
     set_value,
     slow_answers,
@@ -70,6 +75,26 @@ CASES = [
     Case("only a failure condition", P, "gate conditions", 1, lambda x: condition(x, "error-rate", "", failure="result[0] > 9")),
     Case("a metric that is blind", R, "deciding metric", 3, lambda x: set_value(x, "latency-p95", "[0.5]")),
     Case("a metric that is missing", R, "deciding metric", 1, lambda x: forget(x, "latency-p95")),
+    Case("a condition that is true before it looks", P, "gate conditions", 1, lambda x: condition(
+        x, "success-rate", "true || (len(result) > 0 && !isNaN(result[0]) && result[0] >= 0.99)")),
+    Case("a condition that asks whether it is a number", P, "gate conditions", 1, lambda x: condition(
+        x, "error-rate", "len(result) > 0 && result[0] < 0.01 || result[0] >= 0.01")),
+    Case("no traffic is enough traffic", P, "gate conditions", 1, lambda x: condition(x, "requests", "result[0] >= 0")),
+    Case("a limit that forgives every failure", P, "gate conditions", 1, lambda x: declare(x, "success-rate", failureLimit=1)),
+    Case("a limit that forgives all of five", R, "gate conditions", 1, lambda x: declare(
+        x, "error-rate", count=5, interval="10s", failureLimit=5)),
+    Case("the revision only in a text", P, "query scope", 1, lambda x: ask(
+        x, "success-rate", f'label_replace(vector(1), "hash", "{w.CANDIDATE}", "", "")')),
+    Case("the revision only in a comment", P, "query scope", 1, lambda x: ask(x, "success-rate", f"vector(1) # {w.CANDIDATE}")),
+    Case("a branch that never counts", P, "query scope", 1, lambda x: ask(
+        x, "success-rate", f'vector(1) or sum(x{{hash="{w.CANDIDATE}"}})')),
+    Case("multiplied by nothing", P, "query scope", 1, lambda x: ask(x, "error-rate", f'sum(x{{hash="{w.CANDIDATE}"}}) * 0')),
+    Case("half of the query is over everybody", P, "query scope", 1, lambda x: ask(
+        x, "error-rate", f'sum(rate(e{{hash="{w.CANDIDATE}"}}[20s])) / sum(rate(x[20s]))')),
+    Case("a pattern that fits everybody", P, "query scope", 1, lambda x: ask(
+        x, "error-rate", f'sum(x{{hash=~"{w.CANDIDATE}|.*"}})')),
+    Case("everybody else", R, "query scope", 1, lambda x: ask(x, "error-rate", f'sum(x{{hash!="{w.CANDIDATE}"}})')),
+    Case("no PromQL", P, "query scope", 1, lambda x: ask(x, "error-rate", f"sum(( {w.CANDIDATE}")),
     # -- the experiment ------------------------------------------------------------------------------------------------------
     Case("no final samples", P, "observation", 3, lambda x: x.samples.clear()),
     Case("no answers", P, "observation", 3, lambda x: x.records.clear()),
@@ -112,6 +137,22 @@ CASES = [
     Case("answers from unknown pods", P, "version identity", 3, lambda x: [r.update(pod=None) for r in x.records]),
     Case("candidate runs another image", P, "version identity", 3, lambda x: x.facts.update(candidate_image=w.IMAGES[w.STABLE])),
     Case("stable runs another image", R, "version identity", 3, lambda x: x.facts.update(stable_image=w.IMAGES[w.CANDIDATE])),
+    Case("an impostor of the right name", P, "version identity", 3, impostor),
+    Case("an impostor that the ReplicaSet is said to control", P, "version identity", 3, lambda x: impostor(x, "rs-other")),
+    Case("a pod of another image", P, "version identity", 3, lambda x: x.pods[2]["spec"]["containers"][0].update(image="other")),
+    Case("a tag that moved between two pods", P, "version identity", 3, lambda x: runs(x, 3, "sha256:" + "c" * 64)),
+    Case("v1.1 is v1.0 under another name", P, "version identity", 3, lambda x: [
+        runs(x, index, "sha256:" + "a" * 64) for index in (2, 3)]),
+    Case("weights by hand", P, "hands off", 3, lambda x: by(x.services[2][1], "kubectl-edit", "spec")),
+    Case("an analysis' result by hand", P, "hands off", 3, lambda x: by(x.runs[1], "kubectl-edit", "status")),
+    Case("an analysis' metrics by hand", R, "hands off", 3, lambda x: by(x.runs[0], "kubectl-patch", "spec")),
+    Case("the Rollout's status by hand", P, "hands off", 3, lambda x: by(x.rollouts[-1][1], "kubectl-argo-rollouts", "status")),
+    Case("the template was changed meanwhile", P, "same gate", 3, lambda x: x.runs[1]["spec"]["metrics"][1].update(
+        provider={"prometheus": {"query": "vector(1)"}})),
+    Case("a dry run from the second step on", P, "same gate", 3, lambda x: x.runs[1]["spec"].update(
+        dryRun=[{"metricName": ".*"}])),
+    Case("the clock was set back", P, "clock", 3, lambda x: x.facts.update(clock_step_seconds=-2.0)),
+    Case("the machine slept", R, "clock", 3, lambda x: x.facts.update(clock_step_seconds=600.0)),
     Case("prometheus down", R, "prometheus", 3, lambda x: x.facts.update(prometheus_ok=False)),
     Case("prometheus not asked", P, "prometheus", 3, lambda x: x.facts.update(prometheus_ok=None)),
     Case("canary without traffic", P, "client share at 10 %", 3, starve),
@@ -282,9 +323,7 @@ CASES = [
     ),
     Case("a bad value is accepted", P, "analysis at step 3", 3, lambda x: set_value(x, "error-rate", "[0.01]", run=2)),
     Case("a metric is a dry run", P, "analysis at step 3", 1, lambda x: metric(x, "success-rate", 2).update(dryRun=True)),
-    Case(
-        "a metric has no condition", P, "analysis at step 3", 1, lambda x: x.runs[2]["spec"]["metrics"][1].pop("successCondition")
-    ),
+    Case("a metric has no condition", P, "analysis at step 3", 1, lambda x: condition(x, "success-rate", "")),
     Case("a metric failed once", P, "analysis at step 2", 1, lambda x: metric(x, "success-rate", 1).update(failed=1)),
     Case(
         "the analysis was too short",

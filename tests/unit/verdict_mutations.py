@@ -147,3 +147,35 @@ def forget(world: w.World, name: str) -> None:
     """Leave a metric out of the results."""
     results = world.runs[0]["status"]["metricResults"]
     results.remove(metric(world, name))
+
+
+def declare(world: w.World, name: str, **change: Any) -> None:
+    """Give the gate another way to count, in every analysis."""
+    for run in world.runs:
+        next(each for each in run["spec"]["metrics"] if each["name"] == name).update(change)
+
+
+def ask(world: w.World, name: str, query: str) -> None:
+    """Have the gate ask something else, in every analysis."""
+    for index in range(len(world.runs)):
+        metric(world, name, index)["metadata"]["ResolvedPrometheusQuery"] = query
+
+
+def impostor(world: w.World, owner: str = "") -> None:
+    """A pod that is named and labelled as the candidate's answers in its stead, as the right version."""
+    stranger = w.pod(w.CANDIDATE, "evil0")
+    stranger["metadata"]["ownerReferences"] = [{"kind": "ReplicaSet", "uid": owner, "controller": True}] if owner else []
+    world.pods.append(stranger)
+    for record in world.records:
+        if record["version"] == "v1.1":
+            record["pod"] = stranger["metadata"]["name"]
+
+
+def runs(world: w.World, index: int, digest: str) -> None:
+    """What the node says that a pod runs; 0 and 1 are stable pods, 2 and 3 the candidate's."""
+    world.pods[index]["status"]["containerStatuses"][0]["imageID"] = f"elsewhere/webapp@{digest}"
+
+
+def by(found: dict[str, Any], manager: str, part: str) -> None:
+    """Somebody writes into an object, as the API server records it."""
+    found["metadata"]["managedFields"] = [w.written("rollouts-controller", part), w.written(manager, part)]

@@ -54,6 +54,7 @@ class World:
     replica_sets: list[dict[str, Any]] = field(default_factory=list)
     records: list[dict[str, Any]] = field(default_factory=list)
     samples: list[dict[str, Any]] = field(default_factory=list)
+    pods: list[dict[str, Any]] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
     end: float = START
 
@@ -63,7 +64,12 @@ class World:
 
     def observation(self) -> obs.Observation:
         weights = [obs.parse_weights(service, at) for at, service in self.services]
+        revisions = obs.pod_revisions(self.pods, self.replica_sets, UID)
+        written = [*self.rollouts, *self.services, *((START + 4, run) for run in self.runs)]
         facts: dict[str, Any] = {
+            "pods": revisions,
+            "image_ids": obs.image_ids(self.pods, revisions),
+            "hands": obs.foreign_hands(written, START),
             "namespace": NAMESPACE,
             "rollout_uid": UID,
             "stable_hash": STABLE,
@@ -113,6 +119,7 @@ def rollout(
         "metadata": {
             "name": "webapp", "namespace": NAMESPACE, "uid": UID, "generation": generation,
             "annotations": {"rollout.argoproj.io/revision": revision},
+            "managedFields": [written("helm", "spec"), written("rollouts-controller", "status", "status")],
         },
         "spec": {"template": {"spec": {"containers": [{"name": "webapp", "image": IMAGES.get(current, "")}]}}},
         "status": status,
@@ -139,7 +146,7 @@ def replica_set(pod_hash: str, revision: int) -> dict[str, Any]:
     return {
         "kind": "ReplicaSet",
         "metadata": {
-            "name": f"webapp-{pod_hash}", "namespace": NAMESPACE,
+            "name": f"webapp-{pod_hash}", "namespace": NAMESPACE, "uid": f"rs-{pod_hash}",
             "labels": {"rollouts-pod-template-hash": pod_hash},
             "annotations": {"rollout.argoproj.io/revision": str(revision)},
             "ownerReferences": [{"kind": "Rollout", "name": "webapp", "uid": UID, "controller": True}],
@@ -147,6 +154,25 @@ def replica_set(pod_hash: str, revision: int) -> dict[str, Any]:
         "spec": {"replicas": 2, "template": {"spec": {"containers": [{"name": "webapp", "image": IMAGES[pod_hash]}]}}},
         "status": {"replicas": 2, "readyReplicas": 2, "availableReplicas": 2},
     }  # fmt: skip
+
+
+def pod(pod_hash: str, suffix: str) -> dict[str, Any]:
+    image = IMAGES[pod_hash]
+    return {
+        "kind": "Pod",
+        "metadata": {
+            "name": f"webapp-{pod_hash}-{suffix}", "namespace": NAMESPACE, "uid": f"pod-{pod_hash}-{suffix}",
+            "labels": {"rollouts-pod-template-hash": pod_hash},
+            "ownerReferences": [{"kind": "ReplicaSet", "uid": f"rs-{pod_hash}", "controller": True}],
+        },
+        "spec": {"containers": [{"name": "webapp", "image": image}]},
+        "status": {"containerStatuses": [{"name": "webapp", "imageID": image}]},
+    }  # fmt: skip
+
+
+def written(manager: str, part: str, subresource: str = "") -> dict[str, Any]:
+    """An entry of an object's managedFields."""
+    return {"manager": manager, "operation": "Update", "fieldsV1": {f"f:{part}": {}}, "subresource": subresource}
 
 
 def metric_result(name: str, value: str, phase: str, measured: float) -> dict[str, Any]:
@@ -221,6 +247,7 @@ def finish(world: World, version: str) -> World:
 
 def begin(scenario: Scenario) -> World:
     world = World(scenario=scenario, replica_sets=[replica_set(STABLE, 1), replica_set(CANDIDATE, 2)])
+    world.pods = [pod(pod_hash, suffix) for pod_hash in (STABLE, CANDIDATE) for suffix in ("x0abc", "x1abc")]
     before = rollout(generation=2, revision="1", current=STABLE, phase="Healthy", message="", step=6)
     world.rollouts = [(START - 11, before), (START + 0.1, rollout(current=STABLE)), (START + 0.3, rollout())]
     world.services = [(START - 11, virtual_service(0))]

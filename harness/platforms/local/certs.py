@@ -29,6 +29,8 @@ class Identity:
     hosts: tuple[str, ...] = ()
     """DNS names and IP addresses of a server; empty for a client."""
 
+    valid_for: datetime.timedelta = VALID_FOR
+
 
 class Authority:
     """A certificate authority that lives as long as the object: its key is never written down."""
@@ -56,7 +58,7 @@ class Authority:
         subject = x509.Name([*names, x509.NameAttribute(NameOID.COMMON_NAME, identity.common_name)])
         usages = [ExtendedKeyUsageOID.CLIENT_AUTH] + ([ExtendedKeyUsageOID.SERVER_AUTH] if identity.hosts else [])
         builder = (
-            _builder(subject, self._certificate.subject, key.public_key())
+            _builder(subject, self._certificate.subject, key.public_key(), valid_for=identity.valid_for)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_usage(ca=False), critical=True)
             .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
@@ -104,13 +106,15 @@ def kubeconfig(*, cluster: str, server: str, ca: bytes, user: str, cert: bytes, 
     }).encode()
 
 
-def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
+def _builder(
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, *, valid_for: datetime.timedelta = VALID_FOR
+) -> x509.CertificateBuilder:
     now = datetime.datetime.now(datetime.UTC)
     return (
         x509.CertificateBuilder().subject_name(subject).issuer_name(issuer).public_key(key)
         .serial_number(x509.random_serial_number())
         # A minute back, for clocks read by different programs in the same second.
-        .not_valid_before(now - datetime.timedelta(minutes=1)).not_valid_after(now + VALID_FOR)
+        .not_valid_before(now - datetime.timedelta(minutes=1)).not_valid_after(now + valid_for)
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from typing import Any
 
 import yaml
@@ -18,8 +19,15 @@ from harness.platforms.local.config import (
     LocalConfig,
 )
 
-ADMIN = Identity(name="admin", common_name="gateproof-admin", groups=("system:masters",))
-"""The person who runs the harness: the run's kubeconfig, and the bootstrap that installs CRDs and roles."""
+ADMINS = "gateproof:admins"
+"""The group that is bound to cluster-admin. Unlike system:masters, which is let through unasked, it has an ordinary binding,
+which can be looked at and taken away."""
+BOOTSTRAP = Identity(
+    name="bootstrap", common_name="gateproof-bootstrap", groups=("system:masters",), valid_for=datetime.timedelta(minutes=10),
+)
+"""Who makes the first binding, as nobody else may on a new API server. Its one file is removed as soon as that is done."""
+ADMIN = Identity(name="admin", common_name="gateproof-admin", groups=(ADMINS,))
+"""The person who runs the harness: the run's kubeconfig."""
 CLIENTS = (
     ADMIN,
     Identity(name="kube-controller-manager", common_name="system:kube-controller-manager"),
@@ -55,10 +63,13 @@ def write(config: LocalConfig) -> None:
         cert, key = issuer.issue(identity)
         write_private(config.cert(identity.name), cert)
         write_private(config.key(identity.name), key)
-    for identity in (*CLIENTS, *(GITOPS_CLIENTS if config.gitops else ())):
+    # A seed brings the bindings along: then nobody has to make the first one.
+    first = () if config.seed else (BOOTSTRAP,)
+    for identity in (*first, *CLIENTS, *(GITOPS_CLIENTS if config.gitops else ())):
         cert, key = authority.issue(identity)
-        write_private(config.cert(identity.name), cert)
-        write_private(config.key(identity.name), key)
+        if identity is not BOOTSTRAP:
+            write_private(config.cert(identity.name), cert)
+            write_private(config.key(identity.name), key)
         text = kubeconfig(
             cluster=CLUSTER, server=config.apiserver_url, ca=authority.pem, user=identity.common_name, cert=cert, key=key
         )
@@ -94,6 +105,7 @@ def manifests() -> str:
             _rule("", ["configmaps"], "get list watch create update delete"),
             _rule("coordination.k8s.io", ["leases"], "get update patch create"),
         ], namespace=MESH_NAMESPACE),
+        _bind("gateproof-admins", "cluster-admin", ADMINS, subject="Group"),
         _bind("argo-rollouts", "argo-rollouts", "argo-rollouts"),
         _bind("istiod", "istiod-clusterrole-istio-system", "istiod"),
         _bind("istiod-gateway-controller", "istiod-gateway-controller-istio-system", "istiod"),
@@ -128,13 +140,13 @@ def _role(name: str, rules: list[dict[str, Any]], *, namespace: str | None = Non
     }
 
 
-def _bind(name: str, role: str, user: str, *, namespace: str | None = None) -> dict[str, Any]:
+def _bind(name: str, role: str, user: str, *, namespace: str | None = None, subject: str = "User") -> dict[str, Any]:
     kind = "Role" if namespace else "ClusterRole"
     metadata = {"name": name, **({"namespace": namespace} if namespace else {})}
     return {
         "apiVersion": "rbac.authorization.k8s.io/v1", "kind": f"{kind}Binding", "metadata": metadata,
         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": role},
-        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": user}],
+        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": subject, "name": user}],
     }
 
 

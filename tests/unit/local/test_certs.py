@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import datetime
 import stat
 from pathlib import Path
 
@@ -11,9 +12,11 @@ import yaml
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.x509.oid import NameOID
+from test_plan import CONFIG
 
 from harness.platforms.local import identities
 from harness.platforms.local.certs import VALID_FOR, Authority, Identity, kubeconfig, write_private
+from harness.platforms.local.components import components
 
 
 def test_a_certificate_names_its_user_and_groups_and_is_signed_by_its_authority_alone() -> None:
@@ -46,19 +49,29 @@ def test_a_private_file_can_be_read_by_its_owner_alone_and_is_replaced_whole(tmp
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-def test_only_the_person_who_runs_the_harness_is_a_master() -> None:
-    masters = [identity.name for identity in identities.CLIENTS if "system:masters" in identity.groups]
-    assert masters == ["admin"]
+def test_nobody_is_a_master_but_the_bootstrap_which_is_valid_for_minutes_and_has_no_files_that_stay() -> None:
+    everybody = (identities.BOOTSTRAP, *identities.CLIENTS, *identities.GITOPS_CLIENTS)
+    masters = [identity for identity in everybody if "system:masters" in identity.groups]
+    assert masters == [identities.BOOTSTRAP]
+    assert masters[0].valid_for <= datetime.timedelta(minutes=10)
+    certificate = x509.load_pem_x509_certificate(Authority("ours").issue(masters[0])[0])
+    assert certificate.not_valid_after_utc - certificate.not_valid_before_utc <= datetime.timedelta(minutes=11)
+    over = next(each for each in components(CONFIG) if each.name == "bootstrap-over")
+    users = [each.name for each in components(CONFIG) if any("bootstrap.kubeconfig" in argument for argument in each.argv)]
+    assert over.argv == ("/bin/rm", "-f", str(CONFIG.kubeconfig("bootstrap")))
+    assert set(users) == {*over.needs, over.name}, "its kubeconfig is removed once everybody who uses it is done"
 
 
 def test_every_role_that_is_bound_exists_here_or_comes_from_upstream() -> None:
     objects = [each for each in yaml.safe_load_all(identities.manifests()) if each]
     roles = {each["metadata"]["name"] for each in objects if each["kind"] in {"Role", "ClusterRole"}}
-    upstream = {"argo-rollouts", "istiod-clusterrole-istio-system", "istiod-gateway-controller-istio-system"}
+    upstream = {"cluster-admin", "argo-rollouts", "istiod-clusterrole-istio-system", "istiod-gateway-controller-istio-system"}
     bound = {each["roleRef"]["name"] for each in objects if each["kind"].endswith("Binding")}
     assert bound <= roles | upstream
-    users = {each["subjects"][0]["name"] for each in objects if each["kind"].endswith("Binding")}
+    subjects = [each["subjects"][0] for each in objects if each["kind"].endswith("Binding")]
+    users = {each["name"] for each in subjects if each["kind"] == "User"}
     assert users <= {identity.common_name for identity in identities.CLIENTS}
+    assert {each["name"] for each in subjects if each["kind"] == "Group"} == {identities.ADMINS}
 
 
 def test_a_kubeconfig_holds_everything_it_needs() -> None:

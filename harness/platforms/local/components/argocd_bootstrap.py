@@ -28,11 +28,11 @@ def components(config: LocalConfig) -> tuple[Component, ...]:
                 *apply, f"--namespace={ARGOCD_NAMESPACE}", f"--filename={config.paths.config / 'argocd.yaml'}",
                 f"--filename={config.gitops.roles}", f"--filename={config.paths.pki / 'argocd-secrets.yaml'}",
             ),
-            kind="task", env=env, needs=("kube-apiserver",),
+            kind="task", env=env, needs=("roles",),
         ),
         Component(
             name="crds-argocd", argv=(*apply, f"--filename={config.gitops.crds}"), kind="task", env=env,
-            needs=("kube-apiserver",),
+            needs=("roles",),
         ),
         Component(
             name="argocd-crds-accepted", argv=(*wait, f"--for={ACCEPTED}", "crd", *SERVED), kind="task", env=env,

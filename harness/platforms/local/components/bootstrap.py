@@ -18,16 +18,21 @@ ACCEPTED = "jsonpath={.status.acceptedNames.listKind}"
 """Asked for first: kubectl gives up on a condition of an object that is so new that it has no conditions yet, but waits for a
 field that is not there yet. This one comes together with the conditions."""
 
+INSTALLING = ("roles", "crds-argo-rollouts", "crds-istio")
+"""The tasks that act as nobody may afterwards (identities.BOOTSTRAP): its kubeconfig is removed when the last of them is done."""
+
 
 def components(config: LocalConfig) -> tuple[Component, ...]:
     """Tasks: roles and CRDs side by side, then a wait until the API serves what everything here rests on."""
     if config.seed:
         return _seeded(config)
     cache = config.paths.data / "kubectl"
-    kubectl = (str(config.binaries["kubectl"]), f"--kubeconfig={config.paths.kubeconfig}", f"--cache-dir={cache}")
+    program, its_cache = str(config.binaries["kubectl"]), f"--cache-dir={cache}"
+    kubectl = (program, f"--kubeconfig={config.paths.kubeconfig}", its_cache)
     # Its home is the run's data folder: without one, kubectl reads .kube/kuberc of wherever it is started.
     env = {"HOME": str(config.paths.data), "KUBERC": "off"}
-    apply = (*kubectl, "apply", "--server-side", "--field-manager=gateproof")
+    first = config.kubeconfig(identities.BOOTSTRAP.name)
+    apply = (program, f"--kubeconfig={first}", its_cache, "apply", "--server-side", "--field-manager=gateproof")
     manifest = config.binaries.manifest
     return (
         Component(
@@ -45,13 +50,17 @@ def components(config: LocalConfig) -> tuple[Component, ...]:
             )
             for part in ("argo-rollouts", "istio")
         ),
+        Component(
+            name="bootstrap-over", argv=("/bin/rm", "-f", str(first)), kind="task",
+            needs=INSTALLING,
+        ),
         *(
             Component(
                 name=name, argv=(*kubectl, "wait", f"--for={state}", "--timeout=30s", "crd", *SERVED),
                 kind="task", env=env, needs=needs, start_timeout=35.0,
             )
             for name, state, needs in (
-                ("crds-accepted", ACCEPTED, ("crds-argo-rollouts", "crds-istio")),
+                ("crds-accepted", ACCEPTED, INSTALLING),
                 ("crds-served", "condition=Established", ("crds-accepted",)),
             )
         ),
