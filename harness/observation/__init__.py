@@ -4,6 +4,7 @@
 """
 
 from harness.observation.facts import (
+    Disturbed,
     LoadSummary,
     MetricResult,
     Observation,
@@ -42,6 +43,7 @@ from harness.observation.parse import (
 
 __all__ = [
     "AgreementBounds",
+    "Disturbed",
     "FailedRequests",
     "LoadSummary",
     "MetricResult",
