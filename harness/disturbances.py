@@ -120,23 +120,33 @@ class Disturbance:
         return f"{self.kind.name}@{where}:{self.seconds:g}"
 
 
-def parse(text: str, steps: tuple[int, ...]) -> Disturbance:
-    """`istiod@10:20` as a disturbance of a release with these steps; without a weight, at the first. Raises UsageError."""
+def parse(text: str, steps: tuple[int, ...], *, option: str = "--disturb") -> Disturbance:
+    """`istiod@10:20` as a disturbance of a release with these steps; without a weight, at the first.
+
+    Raises UsageError in one line that begins with the option's name.
+    """
+    try:
+        return _parsed(text, steps)
+    except UsageError as error:
+        raise UsageError(f"{option} {error}") from None
+
+
+def _parsed(text: str, steps: tuple[int, ...]) -> Disturbance:
     match = re.fullmatch(r"([^@:]+)(?:@([^@:]+))?(?::([^@:]+))?", text)
     if not match:
-        raise UsageError(f"--disturb {text}: give {FORM}")
+        raise UsageError(f"{text}: give {FORM}")
     name, where, seconds = match.groups()
     kind = KINDS.get(name)
     if kind is None:
-        raise UsageError(f"--disturb {text}: there is no {name} to disturb; there are {', '.join(KINDS)}")
+        raise UsageError(f"{text}: there is no {name} to disturb; there are {', '.join(KINDS)}")
     return Disturbance(kind=kind, weight=_weight(text, where, steps), seconds=_seconds(text, seconds, kind))
 
 
-def parse_all(texts: Iterable[str], steps: tuple[int, ...]) -> tuple[Disturbance, ...]:
+def parse_all(texts: Iterable[str], steps: tuple[int, ...], *, option: str = "--disturb") -> tuple[Disturbance, ...]:
     """All that were asked for, each once. Raises UsageError."""
-    found = tuple(dict.fromkeys(parse(text, steps) for text in texts))
+    found = tuple(dict.fromkeys(parse(text, steps, option=option) for text in texts))
     if len(found) > MOST_AT_ONCE:
-        raise UsageError(f"--disturb was given {len(found)} times: give it at most {MOST_AT_ONCE} times")
+        raise UsageError(f"{option} was given {len(found)} times: give at most {MOST_AT_ONCE}")
     return found
 
 
@@ -146,7 +156,7 @@ def _weight(text: str, where: str | None, steps: tuple[int, ...]) -> int | None:
     if where is None:
         return steps[0]
     if not re.fullmatch(r"[0-9]{1,3}", where) or int(where) not in steps:
-        raise UsageError(f"--disturb {text}: {where} is no step; give one of {', '.join(map(str, steps))}, or {EACH}")
+        raise UsageError(f"{text}: {where} is no step; give one of {', '.join(map(str, steps))}, or {EACH}")
     return int(where)
 
 
@@ -154,11 +164,11 @@ def _seconds(text: str, given: str | None, kind: Kind) -> float:
     if given is None:
         return kind.seconds
     if not kind.components:
-        raise UsageError(f"--disturb {text}: {kind.name} does not come back, so it takes no seconds")
+        raise UsageError(f"{text}: {kind.name} does not come back, so it takes no seconds")
     try:
         seconds = float(given)
     except ValueError:
         seconds = math.nan
     if not re.fullmatch(r"[0-9.]+", given) or not 0 <= seconds <= MOST_SECONDS:
-        raise UsageError(f"--disturb {text}: {given} is no number of seconds from 0 to {MOST_SECONDS:g}")
+        raise UsageError(f"{text}: {given} is no number of seconds from 0 to {MOST_SECONDS:g}")
     return seconds

@@ -26,7 +26,7 @@ def hand_for(wanted: Sequence[Disturbance], platform: Platform) -> Hand | None:
         return None
     hand = platform.hand()
     if hand is None:
-        raise UsageError(f"--disturb: nobody may kill parts of the platform {platform.name}; on the local one the harness may")
+        raise UsageError(f"disturb: nobody may kill parts of the platform {platform.name}; on the local one the harness may")
     return hand
 
 
