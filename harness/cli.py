@@ -6,6 +6,7 @@ import json
 import os
 import sys
 import time
+from dataclasses import replace
 from typing import Any
 
 import click
@@ -17,7 +18,7 @@ from harness.gitops.command import bump
 from harness.lint.command import lint
 from harness.matrix.command import matrix
 from harness.oc.command import oc
-from harness.options import Common, common_options, fault_options, gitops_option, options_of, platform_options
+from harness.options import Common, common_options, disturb_option, fault_options, gitops_option, options_of, platform_options
 from harness.platforms.catalog import PlatformOptions, make
 from harness.platforms.cluster.command import role
 from harness.replay.command import gate
@@ -36,25 +37,28 @@ def cli() -> None:
 
 
 @cli.command()
+@disturb_option
 @common_options
 @gitops_option
-def success(common: Common) -> int:
+def success(common: Common, disturb: tuple[str, ...]) -> int:
     """Release a healthy v1.1: the gate must promote it."""
     from harness.scenario import success as scenario  # noqa: PLC0415 -- `--help` should not wait for what only a run needs
 
-    return _run(scenario(window_seconds=common.window, rps=common.rps, seed=common.seed), common)
+    made = scenario(window_seconds=common.window, rps=common.rps, seed=common.seed)
+    return _run(_disturbed(made, disturb), common)
 
 
 @cli.command()
 @fault_options
+@disturb_option
 @common_options
 @gitops_option
-def failure(common: Common, injected: dict[str, Any]) -> int:
+def failure(common: Common, injected: dict[str, Any], disturb: tuple[str, ...]) -> int:
     """Release a faulty v1.1 (5 % errors, unless the options say otherwise): the gate must roll it back at the first step."""
     from harness.scenario import failure as scenario  # noqa: PLC0415
 
     made = scenario(**injected, window_seconds=common.window, rps=common.rps, seed=common.seed)
-    return _run(made, common)
+    return _run(_disturbed(made, disturb), common)
 
 
 @cli.command()
@@ -124,6 +128,12 @@ cli.add_command(role)
 
 def _say(line: str) -> None:
     click.echo(line, err=True)
+
+
+def _disturbed(scenario: Any, disturb: tuple[str, ...]) -> Any:
+    from harness.disturbances import parse_all  # noqa: PLC0415
+
+    return replace(scenario, disturbances=parse_all(disturb, scenario.steps))
 
 
 def _run(scenario: Any, common: Common) -> int:

@@ -15,6 +15,7 @@ from harness.faults import Effect
 from harness.load import Load
 from harness.loopback import local_session
 from harness.observation import (
+    Disturbed,
     LoadSummary,
     Observation,
     ServedSample,
@@ -107,7 +108,7 @@ def faults_injected(url: str, pod_hash: str, seconds: float) -> dict[str, float]
 def observation_of(
     *, watcher: Watcher, load: Load, scenario: Scenario, endpoints: Endpoints, stable: BuiltImage, candidate: BuiltImage,
     stable_hash: str, released_at: float, decided_at: float | None, load_started: float, load_ended: float,
-    samples: tuple[ServedSample, ...], prometheus_ok: bool | None,
+    samples: tuple[ServedSample, ...], prometheus_ok: bool | None, disturbed: tuple[Disturbed, ...] = (),
 ) -> Observation:
     """Everything that was seen of one release, as facts."""
     rollouts = [seen for seen in watcher.history("rollouts") if seen.name == RELEASE and not seen.deleted]
@@ -146,6 +147,6 @@ def observation_of(
         ),
         final_samples=samples, prometheus_ok=prometheus_ok, deadline_exceeded=decided_at is None,
         pods=revisions, image_ids=image_ids(pods, revisions), hands=foreign_hands(written, released_at),
-        clock_step_seconds=watcher.clock_step, watch_gaps=watcher.gaps,
+        clock_step_seconds=watcher.clock_step, watch_gaps=watcher.gaps, disturbed=disturbed,
         settle_seconds=min(SETTLE_SECONDS, scenario.window_seconds / 4),
     )

@@ -225,6 +225,16 @@ _ALL = (
         why="answers come later than analysis.prometheus.timeoutSeconds: the analysis ends in Error, as if nobody answered",
     ),
     Fault(
+        kind="prometheus-blind", effect=Effect.GATE, settings=_settings(), rolled_back=False, noticed_by=ANALYSIS_SOUND,
+        values=_tree(metrics={"path": "/no-metrics-here"}),
+        why="every scrape of a pod is answered with 404: the gate rolls back for want of any data",
+    ),
+    Fault(
+        kind="clock", effect=Effect.GATE, settings=_settings(clock_behind_seconds=600.0), rolled_back=False,
+        noticed_by=ANALYSIS_SOUND, why="the app says when each sample was taken, by a clock that is ten minutes late: nothing is "
+        "in the window, and the gate rolls back for want of data",
+    ),
+    Fault(
         kind="prometheus-wrong", effect=Effect.ANSWERS, settings=_settings(error_rate=5.0), rolled_back=True,
         deciding_metrics=ERROR_METRICS, noticed_by=MEASURED_OUTCOMES, rig=Rig.PROMETHEUS_WRONG,
         why="shares arrive rounded to whole numbers, so the gate promotes 5 % errors; what clients got shows that it was misled",

@@ -193,6 +193,11 @@ class Load:
         if code is not None and not self._stopped:
             raise self._early_end(code)
 
+    def kill(self) -> None:
+        """End Locust without warning; `poll` then tells of it."""
+        if self._process is not None and not self._stopped and self._process.poll() is None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+
     def stop(self) -> None:
         """Ask Locust to end (the requests under way are still answered and recorded), then kill what is left. Idempotent.
 
@@ -270,6 +275,11 @@ class Load:
         if code == 0:
             limit = self.spec.duration_limit_seconds
             return Inconclusive(f"the load reached its limit of {limit:g} s before the experiment ended; allow it more time")
+        if code < 0:
+            return Inconclusive(
+                f"the load was ended by {_ending(code)} before the release was decided: a canary without users proves nothing; "
+                f"run again (its log: {self._log})"
+            )
         return PlatformError(f"Locust ended by itself with {_ending(code)}; its last lines ({self._log}):\n" + "\n".join(lines))
 
     def _last_lines(self) -> list[str]:

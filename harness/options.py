@@ -140,6 +140,14 @@ def fault_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return wrapped
 
 
+def disturb_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """What is done to the platform meanwhile; the command gets it as `disturb`, for `harness.disturbances.parse_all`."""
+    return click.option(
+        "--disturb", multiple=True, metavar="NAME[@WEIGHT|@each][:SECONDS]",
+        help="Kill a part of the platform at this canary weight, and start it again so much later: docs/disturbances.md.",
+    )(command)
+
+
 def options_of(common: Common) -> Any:
     """The run's options, with files looked at. Raises UsageError."""
     from harness.platforms.local.paths import RunPaths, cache_root, make_private  # noqa: PLC0415

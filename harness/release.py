@@ -11,9 +11,9 @@ from typing import Any, Protocol
 import requests
 
 from harness.chart import Helm
-from harness.errors import PlatformError
+from harness.errors import Inconclusive, PlatformError
 from harness.loopback import local_session
-from harness.observation import Observation, ServedSample, parse_rollout
+from harness.observation import Observation, ServedSample, parse_rollout, parse_weights
 from harness.platforms import Endpoints
 from harness.scenario import Scenario
 from harness.variants import BuiltImage
@@ -23,6 +23,7 @@ RELEASE = "webapp"
 TRIAL_ANNOTATION = "gateproof.io/trial"
 POLL_SECONDS = 0.1
 PROBE_TIMEOUT_SECONDS = 2.0
+FINAL_PHASES = frozenset({"Healthy", "Degraded"})
 
 
 class Delivery(Protocol):
@@ -164,6 +165,30 @@ def is_stable(watcher: Watcher, image: str) -> bool:
     state = parse_rollout(found, 0.0)
     observed = str(found.get("status", {}).get("observedGeneration", "")) == str(state.generation)
     return observed and state.phase == "Healthy" and state.image == image and state.stable_hash == state.current_hash != ""
+
+
+def at_rest(watcher: Watcher) -> bool:
+    """Whether the weights are back at 100/0, as they are after a promotion as well as after an abort."""
+    return canary_weight(watcher) == 0
+
+
+def canary_weight(watcher: Watcher) -> int | None:
+    """What the VirtualService gives the canary now, in percent; None where there is none."""
+    found = watcher.get("virtualservices", RELEASE)
+    weights = parse_weights(found, 0.0) if found else None
+    return None if weights is None else weights.canary
+
+
+def is_decided(watcher: Watcher, image: str) -> bool:
+    """Whether the Rollout has come to rest with this image: promoted, or aborted and back to the old weights."""
+    found = watcher.get("rollouts", RELEASE)
+    if not found:
+        raise Inconclusive(f"the Rollout {RELEASE} was deleted during the release: run again, and leave it alone")
+    state = parse_rollout(found, 0.0)
+    observed = str(found.get("status", {}).get("observedGeneration", "")) == str(state.generation)
+    if not observed or state.image != image or state.phase not in FINAL_PHASES:
+        return False
+    return state.stable_hash == state.current_hash if state.phase == "Healthy" else True
 
 
 def why_not_ready(watcher: Watcher) -> str:

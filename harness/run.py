@@ -15,12 +15,26 @@ from typing import Any
 
 from harness.chart import Helm
 from harness.collect import PrometheusMonitor, observation_of
-from harness.errors import Inconclusive, PlatformError, UsageError
+from harness.disturber import Disturber, hand_for
+from harness.errors import PlatformError, UsageError
 from harness.faults import Effect
 from harness.load import Load, LoadSpec
-from harness.observation import Observation, parse_rollout, parse_weights
+from harness.observation import Observation, parse_rollout
 from harness.platforms import Endpoints, Images, Platform
-from harness.release import RELEASE, Chart, Delivery, Gateway, is_stable, merged, scenario_values, wait_for, why_not_ready
+from harness.release import (
+    RELEASE,
+    Chart,
+    Delivery,
+    Gateway,
+    at_rest,
+    canary_weight,
+    is_decided,
+    is_stable,
+    merged,
+    scenario_values,
+    wait_for,
+    why_not_ready,
+)
 from harness.replay.record import keep
 from harness.rig import released_image, rigged
 from harness.scenario import Decision, Scenario
@@ -50,7 +64,6 @@ STEP_OVERHEAD_SECONDS = 40.0
 POLL_SECONDS = 0.2
 REPORTS = ("report.json", "report.txt", "report.html", "report.xml", "report.md")
 """What is written into the report folder, beside the load's own records."""
-FINAL_PHASES = frozenset({"Healthy", "Degraded"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +100,7 @@ def deadline_of(scenario: Scenario, options: Options) -> float:
 
 def run(scenario: Scenario, options: Options, platform: Platform, *, say: Say, show: Show, tell: Tell) -> Verdict:
     """Run one scenario. Raises a HarnessError for whatever kept the release from being judged."""
+    hand_for(scenario.disturbances, platform)
     platform.setup(say)
     refuse_bad_chart(scenario, options, platform)
     with platform.session(say, keep=options.keep) as endpoints:
@@ -240,15 +254,20 @@ class Stage:
         self._watch(
             watcher, load, deadline=BASELINE_LIMIT_SECONDS, until=lambda: self._baseline_done(watcher, prometheus, load_started)
         )
+        disturber = Disturber(wanted=self.scenario.disturbances, platform=self.platform, load=load, say=self.say)
         before = watcher.get("rollouts", RELEASE)
         stable_hash = parse_rollout(before or {}, 0.0).stable_hash
-        released_at = self.released_at = time.time()
+        self.released_at = released_at = time.time()
         self.say(f"releasing {self.scenario.candidate}; expected: {scenario_promise(self.scenario)}")
         chart.apply(candidate, trial=uuid.uuid4().hex[:8])
+
+        def tick() -> None:
+            chart.tick(watcher, self.scenario.steps[0])
+            disturber.tick(canary_weight(watcher))
         decided = self._watch(
-            watcher, load, until=lambda: _decided(watcher, candidate.reference),
+            watcher, load, until=lambda: is_decided(watcher, candidate.reference),
             deadline=deadline_of(self.scenario, self.options),
-            tick=lambda: chart.tick(watcher, self.scenario.steps[0]),
+            tick=tick,
         )
         decided_at = time.time()
         if decided:
@@ -256,8 +275,8 @@ class Stage:
             safe = self.scenario.safe_within_seconds if self.scenario.expect is Decision.ROLLBACK else 0.0
             after = safe + AFTER_SECONDS
             self._watch(
-                watcher, load, deadline=after + REST_SECONDS,
-                until=lambda: time.time() - decided_at >= after and _at_rest(watcher),
+                watcher, load, deadline=after + REST_SECONDS + disturber.longest,
+                until=lambda: time.time() - decided_at >= after and at_rest(watcher) and disturber.settled(),
             )
         load_ended = time.time()
         load.stop()
@@ -268,6 +287,7 @@ class Stage:
             watcher=watcher, load=load, scenario=self.scenario, endpoints=self.endpoints, stable=stable, candidate=candidate,
             stable_hash=stable_hash, released_at=released_at, decided_at=decided_at if decided else None,
             load_started=load_started, load_ended=load_ended, samples=samples, prometheus_ok=prometheus.ok,
+            disturbed=disturber.told(),
         )
         return chart.conclude(observation, watcher, gateway.sample)
 
@@ -308,22 +328,3 @@ def scenario_promise(scenario: Scenario) -> str:
     fault = scenario.fault
     what = f"no decision that counts (exit 3 by the check {fault.noticed_by!r})" if fault.noticed_by else scenario.expect.value
     return f"{what}, because {fault.why}"
-
-
-def _at_rest(watcher: Watcher) -> bool:
-    """Whether the weights are back at 100/0, as they are after a promotion as well as after an abort."""
-    found = watcher.get("virtualservices", RELEASE)
-    weights = parse_weights(found, 0.0) if found else None
-    return weights is not None and weights.canary == 0
-
-
-def _decided(watcher: Watcher, image: str) -> bool:
-    """Whether the Rollout has come to rest with this image: promoted, or aborted and back to the old weights."""
-    found = watcher.get("rollouts", RELEASE)
-    if not found:
-        raise Inconclusive(f"the Rollout {RELEASE} was deleted during the release: run again, and leave it alone")
-    state = parse_rollout(found, 0.0)
-    observed = str(found.get("status", {}).get("observedGeneration", "")) == str(state.generation)
-    if not observed or state.image != image or state.phase not in FINAL_PHASES:
-        return False
-    return state.stable_hash == state.current_hash if state.phase == "Healthy" else True

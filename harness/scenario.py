@@ -28,6 +28,8 @@ from harness.faults import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from harness.disturbances import Disturbance
+
 DEFAULT_ERROR_RATE_PERCENT = 5.0
 """What `failure` injects when neither an error rate nor a latency is asked for."""
 
@@ -117,6 +119,8 @@ class Scenario:
     seed: int = 0
     safe_within_seconds: float = SAFE_SECONDS
     objectives: Mapping[str, Objective] = field(default_factory=lambda: OBJECTIVES)
+    disturbances: tuple[Disturbance, ...] = ()
+    """What is done to the platform meanwhile."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot be released, in one line each."""

@@ -37,6 +37,7 @@ class Faults:
     memory_kib_per_request: float = 0.0
     memory_cap_mib: float = 256.0
     readiness_flap_seconds: float = 0.0
+    clock_behind_seconds: float = 0.0
     routes: tuple[str, ...] = ()
     header: str = ""
     rules: str = ""  # the JSON text itself, so that a variant stays a value that can be compared and hashed

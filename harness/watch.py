@@ -16,6 +16,10 @@ from harness.errors import PlatformError
 SERVER_TIMEOUT_SECONDS = 30
 """The API ends each watch after this long and it is taken up again where it stopped; so a stopped watcher's thread ends soon."""
 RETRY_SECONDS = 0.5
+GONE = 410
+"""The API's answer when it is asked about a past that it keeps no more."""
+MOST_LISTS = 300
+"""Lists of the past that one break of a watch is worth: more than that, and what was missed stays missed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +42,21 @@ CUSTOM = {
     "analysistemplates": ("argoproj.io", "v1alpha1"), "virtualservices": ("networking.istio.io", "v1"),
 }  # fmt: skip
 """Group and version of the kinds that are not Kubernetes' own."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listed:
+    """All objects of one kind, as of one version of the API's store."""
+
+    version: int
+    objects: Mapping[tuple[str, str, str], Mapping[str, Any]]
+
+    @property
+    def marks(self) -> frozenset[tuple[str, str]]:
+        """What tells two lists apart: which objects there are, and the version of each."""
+        return frozenset((str(each["metadata"].get("uid", "")), _version(each)) for each in self.objects.values())
+
+
 KINDS = ("rollouts", "analysisruns", "virtualservices", "replicasets", "pods")
 
 
@@ -61,6 +80,8 @@ class Watcher:
         self._error: str | None = None
         self._gaps: list[float] = []
         self._clock_ahead = _clock_ahead()
+        self._versions: dict[str, int] = {}
+        """Up to which version of the API's store each kind was followed without a gap."""
         self._sources = {kind: self._source(kind, api) for kind in kinds}
         self._synced = {kind: threading.Event() for kind in self._sources}
 
@@ -94,7 +115,7 @@ class Watcher:
 
     @property
     def gaps(self) -> tuple[float, ...]:
-        """When a watch broke off, in epoch seconds."""
+        """When a watch broke off and what it missed could not be fetched afterwards, in epoch seconds."""
         return tuple(self._gaps)
 
     @property
@@ -123,30 +144,76 @@ class Watcher:
         return None if seen is None or seen.deleted else seen.object
 
     def _follow(self, kind: str, function: Callable[..., Any], arguments: dict[str, Any]) -> None:
+        broke_at: float | None = None
         while not self._stop.is_set():
             try:
-                self._list_and_watch(kind, function, arguments)
+                listed = self._list(kind, function, arguments)
+                if broke_at is not None and not self._fetch_missed(kind, function, arguments, listed):
+                    self._gaps.append(broke_at)
+                broke_at = None
+                self._follow_from(kind, function, arguments, listed)
             except Exception as error:
                 self._error = f"{type(error).__name__}: {error}".splitlines()[0]
-                if not self._stop.is_set():
-                    self._gaps.append(time.time())
+                broke_at = broke_at or time.time()
                 self._stop.wait(RETRY_SECONDS)
+        if broke_at is not None:
+            self._gaps.append(broke_at)
 
-    def _list_and_watch(self, kind: str, function: Callable[..., Any], arguments: dict[str, Any]) -> None:
-        listed = function(**arguments)
-        raw = listed if isinstance(listed, dict) else function.__self__.api_client.sanitize_for_serialization(listed)  # type: ignore[attr-defined]
-        names = set()
-        for each in raw["items"]:
-            names.add(_key(kind, each))
-            self._keep(kind, each, deleted=False)
+    def _list(self, kind: str, function: Callable[..., Any], arguments: dict[str, Any], version: int | None = None) -> Listed:
+        """The objects there are, or were at this version of the API's store."""
+        past = {} if version is None else {"resource_version": str(version), "resource_version_match": "Exact"}
+        found = function(**arguments, **past, _request_timeout=(3, 10))
+        raw = found if isinstance(found, dict) else function.__self__.api_client.sanitize_for_serialization(found)  # type: ignore[attr-defined]
+        return Listed(version=int(raw["metadata"]["resourceVersion"]), objects={_key(kind, each): each for each in raw["items"]})
+
+    def _fetch_missed(self, kind: str, function: Callable[..., Any], arguments: dict[str, Any], now: Listed) -> bool:
+        """Fetch every version between the last that was followed and this list; returns whether all are had.
+
+        The API's store numbers all its changes, keeps them for minutes, and lists as of any of these numbers. Where two lists are
+        the same, none of their objects changed in between; elsewhere the middle tells more. What came and went between two lists
+        that are the same is all that can escape.
+        """
+        last, lists = self._versions.get(kind), 0
+        if last is None or not self._keep_history or now.version < last:
+            return False
+        spans = [(Listed(version=last, objects=self._objects(kind)), now)]
+        try:
+            while spans:
+                before, after = spans.pop()
+                if before.marks == after.marks:
+                    continue
+                if after.version - before.version <= 1:
+                    self._take(kind, after)
+                    continue
+                lists += 1
+                if lists > MOST_LISTS or self._stop.is_set():
+                    return False
+                middle = self._list(kind, function, arguments, (before.version + after.version) // 2)
+                spans += [(middle, after), (before, middle)]
+        except client.ApiException as error:
+            if error.status != GONE:
+                raise  # an API that is just coming back: once more, from the beginning
+            return False
+        return True
+
+    def _objects(self, kind: str) -> dict[tuple[str, str, str], Mapping[str, Any]]:
         with self._lock:
-            gone = [
-                seen for key, seen in self._latest.items() if key[0] == kind and key not in names and not seen.deleted
-            ]
-        for seen in gone:
-            self._keep(kind, seen.object, deleted=True)
+            return {key: seen.object for key, seen in self._latest.items() if key[0] == kind and not seen.deleted}
+
+    def _take(self, kind: str, listed: Listed) -> None:
+        """Keep what a list shows, and that what it does not show any more is gone."""
+        before = self._objects(kind)
+        for each in listed.objects.values():
+            self._keep(kind, each, deleted=False)
+        for key, each in before.items():
+            if key not in listed.objects:
+                self._keep(kind, each, deleted=True)
+
+    def _follow_from(self, kind: str, function: Callable[..., Any], arguments: dict[str, Any], listed: Listed) -> None:
+        self._take(kind, listed)
+        self._versions[kind] = listed.version
         self._synced[kind].set()
-        version = raw["metadata"]["resourceVersion"]
+        version = str(listed.version)
         while not self._stop.is_set():
             stream = watch.Watch()
             for event in stream.stream(
@@ -159,9 +226,9 @@ class Watcher:
                     return
                 found = event["raw_object"]
                 version = found["metadata"]["resourceVersion"]
-                if event["type"] == "BOOKMARK":
-                    continue
-                self._keep(kind, found, deleted=event["type"] == "DELETED")
+                if event["type"] != "BOOKMARK":
+                    self._keep(kind, found, deleted=event["type"] == "DELETED")
+                self._versions[kind] = int(version)
 
     def _keep(self, kind: str, found: Mapping[str, Any], *, deleted: bool) -> None:
         seen = Seen(at=time.time(), kind=kind, deleted=deleted, object=found)

@@ -80,6 +80,7 @@ PROCESS_FIELDS = (
     Field(key="memory_kib_per_request", about="KiB that each request leaves allocated.", high=2**20, whole=True),
     Field(key="memory_cap_mib", about="MiB at which that growth stops.", low=1, high=2**16, default=256, whole=True),
     Field(key="readiness_flap_seconds", about="Length of /readyz's phases; 0 is no flapping.", high=3600, unit="seconds"),
+    Field(key="clock_behind_seconds", about="Age that /metrics gives its samples; 0 is none.", high=86_400, unit="seconds"),
     Field(key="seed", about="Seed of all draws; null is another each time.", low=-(2**53), high=2**53, default=None, whole=True),
 )
 SCOPE_KEYS = ("routes", "header")

@@ -113,6 +113,7 @@ class FaultPlan(RequestFaults):
     memory_kib_per_request: int = 0
     memory_cap_mib: int = 256
     readiness_flap_seconds: float = 0.0
+    clock_behind_seconds: float = 0.0
     seed: int | None = None
 
     @property

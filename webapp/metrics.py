@@ -126,7 +126,18 @@ class Metrics:
         """Count one injected fault of a kind in `FAULT_KINDS`."""
         self._faults.labels(kind).inc()
 
-    def render(self, accept: str) -> tuple[bytes, str]:
-        """The exposition and its content type, as the scraper's Accept header asks; exemplars exist in OpenMetrics only."""
-        encode, content_type = choose_encoder(accept)
-        return encode(self.registry), content_type
+    def render(self, accept: str, *, behind_seconds: float = 0) -> tuple[bytes, str]:
+        """The exposition and its content type, as the scraper's Accept header asks; exemplars exist in OpenMetrics only.
+
+        With `behind_seconds` each sample says when it was taken, by a clock that is so late; the format is then the plain one.
+        """
+        encode, content_type = choose_encoder("" if behind_seconds else accept)
+        body = encode(self.registry)
+        return stamped(body, time.time() - behind_seconds) if behind_seconds else body, content_type
+
+
+def stamped(exposition: bytes, at: float) -> bytes:
+    """An exposition in Prometheus' plain format with a time, in epoch seconds, on every sample."""
+    mark = b" %d" % round(at * 1000)
+    lines = exposition.splitlines()
+    return b"\n".join(line if not line or line.startswith(b"#") else line + mark for line in lines) + b"\n"

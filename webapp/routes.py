@@ -104,7 +104,7 @@ def control_routes(settings: Settings, faults: FaultControl, metrics: Metrics) -
 
     @control.get("/metrics")
     def exposition() -> Response:
-        body, content_type = metrics.render(request.headers.get("Accept", ""))
+        body, content_type = metrics.render(request.headers.get("Accept", ""), behind_seconds=faults.plan.clock_behind_seconds)
         return Response(body, content_type=content_type)
 
     @control.get("/openapi.json")

@@ -62,6 +62,7 @@ def _run(
     entries: Any, file: str, *, platform: PlatformOptions, output: str, lanes: int | None, junit: Path | None,
     report_dir: Path | None, keep: bool, chart: Path, values: tuple[Path, ...], set_values: tuple[str, ...],
 ) -> int:  # fmt: skip
+    from harness.disturber import hand_for  # noqa: PLC0415
     from harness.matrix import render  # noqa: PLC0415
     from harness.matrix.model import exit_code  # noqa: PLC0415
     from harness.matrix.play import Play, refuse_bad_values  # noqa: PLC0415
@@ -73,6 +74,8 @@ def _run(
     if junit is not None and not junit.absolute().parent.is_dir():
         raise UsageError(f"--junit {junit}: there is no folder {junit.absolute().parent}")
     made, started = make(platform), time.monotonic()
+    for entry in entries:
+        hand_for(entry.scenario.disturbances, made)
     made.setup(_say)
     if problems := refuse_bad_values(entries, options, made, file=file):
         return _refuse(problems)

@@ -19,8 +19,8 @@ STEP_SECONDS = 4.0
 
 
 EXPERIMENT_CHECKS = frozenset({
-    "observation", "one release", "baseline", "offered load", "load after the abort", "version identity", "prometheus",
-    "injected faults", "fault at work", "fault shown", ANALYSIS_SOUND, "measured traffic", MEASURED_OUTCOMES,
+    "observation", "disturbances", "one release", "baseline", "offered load", "load after the abort", "version identity",
+    "prometheus", "injected faults", "fault at work", "fault shown", ANALYSIS_SOUND, "measured traffic", MEASURED_OUTCOMES,
     "decided by the gate",
 })  # fmt: skip
 """The verdict's checks that can make it inconclusive; the client's share has one for each weight, and is left out."""

@@ -15,6 +15,7 @@ import jsonschema
 import yaml
 
 from harness.chart import nested
+from harness.disturbances import LOAD, parse_all
 from harness.errors import UsageError
 from harness.faults import FAULTS, HEALTHY, Fault
 from harness.matrix.model import EXPERIMENT_CHECKS, Entry, Expect, decision_of, default_expectation
@@ -23,6 +24,8 @@ from harness.scenario import Decision, Scenario
 
 SCHEMA_FILE = Path(__file__).with_name("matrix.schema.json")
 AXES = ("fault", "window", "rps", "steps", "seed", "values")
+NOT_IN_A_LANE = frozenset({LOAD, "prometheus", "prometheus-empty"})
+"""A lane has a Prometheus of its own, and a release without users has no verdict to expect."""
 MOST_SCENARIOS = 1_000
 MOST_NODES = 200_000
 MOST_PROBLEMS = 20
@@ -160,8 +163,12 @@ def _listed(scenarios: list[Mapping[str, Any]]) -> Iterator[tuple[str, Mapping[s
 def entry_of(name: str, given: Mapping[str, Any]) -> Entry:
     """One scenario from what the file and its defaults say. Raises UsageError."""
     fault, sized = _fault(given["fault"])
+    steps = tuple(map(int, given["steps"]))
+    disturbances = parse_all(given.get("disturb", ()), steps, option="disturb")
+    if beside := sorted({each.kind.name for each in disturbances} & NOT_IN_A_LANE):
+        raise UsageError(f"disturb: {', '.join(beside)} is not what a lane uses: give it to `success` or `failure` as --disturb")
     base = Scenario(
-        name=name, expect=Decision.PROMOTE, fault=fault, steps=tuple(map(int, given["steps"])),
+        name=name, expect=Decision.PROMOTE, fault=fault, steps=steps, disturbances=disturbances,
         window_seconds=float(given["window"]), rps=float(given["rps"]), seed=int(given["seed"]),
     )
     expect = Expect(given["expect"]) if "expect" in given else default_expectation(base, sized=sized)
@@ -178,7 +185,9 @@ def entry_of(name: str, given: Mapping[str, Any]) -> Entry:
     if expect is Expect.ROLLBACK and not metrics and not base.decided_by_deadline:
         raise UsageError("a rollback is expected of it, and nothing says by which metrics: add because: [error-rate, …]")
     scenario = replace(base, expect=decision, deciding_metrics=metrics if decision is Decision.ROLLBACK else frozenset())
-    return Entry(key=name, scenario=scenario, expect=expect, because=because, values=given["values"], alone=given["alone"])
+    # What shakes the platform shakes every lane.
+    alone = given["alone"] or bool(disturbances)
+    return Entry(key=name, scenario=scenario, expect=expect, because=because, values=given["values"], alone=alone)
 
 
 def _fault(given: str | Mapping[str, Any]) -> tuple[Fault, bool]:

@@ -4,6 +4,7 @@
 """
 
 from harness.observation.facts import (
+    Disturbed,
     Hand,
     LoadSummary,
     MetricResult,
@@ -45,6 +46,7 @@ from harness.observation.pods import image_ids, pod_revisions
 
 __all__ = [
     "AgreementBounds",
+    "Disturbed",
     "FailedRequests",
     "Hand",
     "LoadSummary",

@@ -145,6 +145,27 @@ class Hand:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Disturbed:
+    """What was done to the platform during the release. `at_weight` is the canary's weight then, in percent."""
+
+    kind: str
+    at_weight: int
+    down_at: float | None = None
+    """When it was killed; None: it was not."""
+    up_at: float | None = None
+    """When it was ready again; None: it was not."""
+    problem: str = ""
+
+    @property
+    def told(self) -> str:
+        """What became of it, for people."""
+        if self.down_at is None:
+            return f"{self.kind} was not killed at {self.at_weight} %{': ' + self.problem if self.problem else ''}"
+        back = f"back after {self.up_at - self.down_at:.1f} s" if self.up_at is not None else "and not back by the end"
+        return f"{self.kind} killed at {self.at_weight} %, {back}{': ' + self.problem if self.problem else ''}"
+
+
+@dataclass(frozen=True, kw_only=True)
 class LoadSummary:
     """What the load generator was asked for and what it says it sent, in requests per second and requests."""
 
@@ -226,6 +247,8 @@ class Observation:
     """By how much the clock was set forward (or back: negative) while the release was watched."""
     watch_gaps: tuple[float, ...] = ()
     """When a watch of the API broke off: what changed until it was taken up again was not seen."""
+    disturbed: tuple[Disturbed, ...] = ()
+    """What was done to the platform meanwhile, in the order of time."""
 
     @property
     def released_states(self) -> tuple[RolloutState, ...]:

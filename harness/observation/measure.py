@@ -256,3 +256,12 @@ def metric_bounds(times: Iterable[float], measured_at: float, window_seconds: fl
 def specs(states: Iterable[RolloutState]) -> tuple[str, ...]:
     """The fingerprints of the Rollout's specs that were seen, each once, in order: one release is one of them."""
     return tuple(dict.fromkeys(state.spec_digest for state in states))
+
+
+def disturbances(observation: Observation) -> Iterator[tuple[float, str]]:
+    """When parts of the platform were killed and were back, with a word on it."""
+    for each in observation.disturbed:
+        if each.down_at is not None:
+            yield each.down_at, f"{each.kind} killed"
+        if each.up_at is not None:
+            yield each.up_at, f"{each.kind} back"

@@ -85,6 +85,30 @@ class Part:
     url: str = ""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Downtime:
+    """For how long a part was away on purpose: seconds since the epoch, None for what did not happen (yet)."""
+
+    down_at: float | None
+    up_at: float | None
+    problem: str
+
+
+class Hand(Protocol):
+    """What breaks parts of a platform on purpose, and starts them again."""
+
+    def disturb(self, components: tuple[str, ...], *, seconds: float, empty: bool) -> str:
+        """Have these parts, by names as `plan` shows them, killed and started again so many seconds later.
+
+        Returns at once, with a key to ask by. `empty` has what they stored removed meanwhile.
+        """
+        ...
+
+    def downtime(self, key: str) -> Downtime | None:
+        """What became of it; None while it has not begun."""
+        ...
+
+
 class Platform(Protocol):
     """What a scenario needs of a platform."""
 
@@ -109,6 +133,10 @@ class Platform(Protocol):
 
     def check(self) -> None:
         """Raise PlatformError when a part of the platform has died, Inconclusive when it was what the gate measures with."""
+        ...
+
+    def hand(self) -> Hand | None:
+        """What breaks parts of this platform on purpose while it is up; None where nobody may."""
         ...
 
     def verify_load_target(self, endpoints: Endpoints) -> None:

@@ -64,6 +64,14 @@ def render_json(report: Report) -> dict[str, Any]:
         "faults_injected": dict(observation.faults_injected),
         "candidate_pods": {**asdict(observation.candidate_pods), "waiting": sorted(observation.candidate_pods.waiting)},
         "gitops": _gitops(observation),
+        "disturbances": [
+            {
+                "kind": each.kind, "at_weight": each.at_weight, "problem": each.problem,
+                "down_seconds": None if each.down_at is None else each.down_at - observation.release_started_at,
+                "up_seconds": None if each.up_at is None else each.up_at - observation.release_started_at,
+            }
+            for each in observation.disturbed
+        ],
         "reproduce": {"command": list(report.reproduction.command), "inputs": dict(report.reproduction.inputs)},
         "notes": list(observation.notes),
     }

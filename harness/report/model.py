@@ -20,7 +20,7 @@ from harness.observation import (
     weight_steps,
 )
 from harness.observation.gitops import moments
-from harness.observation.measure import candidate_version
+from harness.observation.measure import candidate_version, disturbances
 from harness.report.blast import Exposure, StepFailures, exposure_of, failures_by_step
 from harness.report.series import Series, series_of
 from harness.verdict.decision import decided_at
@@ -146,3 +146,4 @@ def _events(scenario: Scenario, observation: Observation) -> Iterator[Event]:
         yield event(max(answers), f"last answer from {scenario.candidate}")
     yield event(observation.ended_at, "observation ended")
     yield from starmap(event, moments(observation.gitops))
+    yield from starmap(event, disturbances(observation))

@@ -100,6 +100,15 @@ class Process:
             self._known = tuple({entry.pid: entry for entry in (*self._known, *alive)}.values())
             return alive
 
+    def crash(self) -> None:
+        """End the program alone with SIGKILL, as the kernel does when memory runs out; the rest is left for a stop."""
+        with self._lock:
+            pid = self.pid
+            if pid is not None and not self._gone:
+                self.members()  # remembered: nobody can tell whose they were once it is gone
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+
     def begin_stop(self, number: signal.Signals, timeout: float) -> None:
         """Ask the whole group to end; what remains after ``timeout`` seconds is killed by ``advance_stop``."""
         with self._lock:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -96,6 +97,15 @@ class Record:
             if died:
                 self._tell(self.name, State.DIED, str(self.failure).splitlines()[0])
         return self.failure if self.state is State.DIED else None
+
+    def kill(self) -> None:
+        """End its program without warning, on purpose: no look takes it for a death."""
+        if self.process is None or self.state is not State.READY:
+            return
+        with self._lock:
+            self.state = State.KILLED  # before the signal
+        self.process.crash()
+        self._tell(self.name, State.KILLED, signal.SIGKILL.name)
 
     def begin_stop(self) -> None:
         """Ask what is left of it to end."""

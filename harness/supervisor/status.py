@@ -15,6 +15,7 @@ class State(StrEnum):
     DONE = "done"  # a task that exited with 0
     FAILED = "failed"  # it did not become ready
     DIED = "died"  # it had been ready, and ended although nobody asked it to
+    KILLED = "killed"  # on purpose, without warning, and to be started again
     STOPPING = "stopping"
     STOPPED = "stopped"
 

@@ -31,8 +31,8 @@ class Supervisor:
     process, however that ends. Each writes to ``<log_dir>/<name>.log``, which is appended to. ``on_event`` is called at
     each change of state, from the thread in which it happened.
 
-    ``start``, ``stop``, ``stop_one`` and ``restart_one`` wait for each other; the rest may be called at any time from any
-    thread, and ``request_stop`` from a signal handler too. Starting makes this process adopt orphaned descendants.
+    ``start``, ``stop`` and what ends in ``_one`` wait for each other; the rest may be called at any time from any thread, and
+    ``request_stop`` from a signal handler too. Starting makes this process adopt orphaned descendants.
     """
 
     def __init__(self, plan: Plan, log_dir: Path, on_event: Callable[[Event], None] = lambda _: None) -> None:
@@ -103,6 +103,18 @@ class Supervisor:
         """Stop one component on purpose: from now on it counts as stopped, not as died. Nothing else is touched."""
         with self._changing:
             return self._stop_records([self._records[name]])
+
+    def kill_one(self, name: str) -> None:
+        """End one component that is ready with SIGKILL, on purpose: it counts as killed, not as died, until it is restarted.
+
+        Raises ComponentNotStarted when it is not ready, so that there is nothing to kill.
+        """
+        with self._changing:
+            record = self._records[name]
+            self._first_death()
+            if record.state is not State.READY:
+                raise ComponentNotStarted(name, f"cannot be killed: it is {record.state}, not ready")
+            record.kill()
 
     def restart_one(self, name: str) -> None:
         """Stop one component if it runs, start it again and wait until it is ready. Nothing else is touched.

@@ -9,6 +9,7 @@ from harness.scenario import Scenario
 from harness.verdict import gitops
 from harness.verdict.analyses import deciding_metric, gate_conditions, query_scope, step_analyses
 from harness.verdict.decision import decided_by_gate, decision_taken
+from harness.verdict.disturbed import as_disturbed, not_the_gates
 from harness.verdict.experiment import (
     baseline,
     kept_asking,
@@ -45,6 +46,7 @@ CheckFunction = Callable[[Scenario, Observation], Check | tuple[Check, ...] | No
 
 CHECKS: tuple[CheckFunction, ...] = (
     observation_complete,
+    as_disturbed,
     one_release,
     baseline,
     offered_load,
@@ -88,7 +90,7 @@ OF_ANALYSES = frozenset({
 
 def judge(scenario: Scenario, observation: Observation) -> Verdict:
     """Judge one release. The precedence is explained in `harness.verdict`."""
-    checks = tuple(_run(scenario, observation))
+    checks = not_the_gates(scenario, _run(scenario, observation))
     taken = decision_taken(observation)
     broken = [check for check in checks if check.passed is None or (check.kind is Kind.EXPERIMENT and not check.passed)]
     wrong = [check for check in checks if check.passed is False and check.kind is Kind.DECISION]

@@ -6,6 +6,7 @@ from harness.observation import Observation, abort_time, failed_requests, time_t
 from harness.observation.measure import candidate_version
 from harness.scenario import Decision, Scenario
 from harness.verdict.decision import BY_ANALYSIS, BY_DEADLINE, decision_taken, promoted_phases
+from harness.verdict.disturbed import by_disturbance
 from harness.verdict.experiment import count_failures, injected
 from harness.verdict.model import Check, Kind, Taken
 
@@ -133,8 +134,9 @@ def user_requests(scenario: Scenario, observation: Observation) -> Check:
     """A good release fails nobody; a bad one fails only those whom the canary answered, and they are counted."""
     is_candidate = candidate_version(observation)
     failed = [each for each in observation.responses if each.failed]
-    by_canary = sum(is_candidate(each) and injected(scenario, each) for each in failed)
-    others = len(failed) - by_canary
+    other = [each for each in failed if not (is_candidate(each) and injected(scenario, each))]
+    meanwhile = sum(by_disturbance(observation, each) for each in other)
+    by_canary, others = len(failed) - len(other), len(other) - meanwhile
     # Who expects a version with a few errors to be promoted expects those errors.
     allowed = scenario.expect is Decision.ROLLBACK or observation.interrupted or scenario.error_rate_percent > 0
     expected = "failures by the injected fault only" if allowed else "no failed request at all"
@@ -145,7 +147,8 @@ def user_requests(scenario: Scenario, observation: Observation) -> Check:
         "user requests",
         others == 0 and (allowed or by_canary == 0),
         expected,
-        f"{total} of {len(observation.responses)} failed: {by_canary} by the canary's fault, {others} for other reasons",
+        f"{total} of {len(observation.responses)} failed: {by_canary} by the canary's fault, {others} for other reasons"
+        + (f", {meanwhile} while a part of the platform was away on purpose" if observation.disturbed else ""),
         (count_failures(observation), *sorted({f"{each.status} {each.error or ''}".rstrip() for each in failed})),
     )
 

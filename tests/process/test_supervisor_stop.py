@@ -137,3 +137,30 @@ def test_a_failed_restart_leaves_the_others_alone(stage: Stage, tmp_path: Path) 
         with pytest.raises(ComponentExited, match="once exited with code 6"):
             supervisor.restart_one("once")
         assert [status.state for status in supervisor.statuses()] == [State.STOPPED, State.READY]
+
+
+def test_killed_on_purpose_is_neither_died_nor_stopped(stage: Stage) -> None:
+    parent = stage.up("parent", "forks_grandchild.py", "own-session", stop_timeout=20.0)
+    with stage.supervisor(parent, stage.up("other", "stays.py")) as supervisor:
+        supervisor.start()
+        (before, _) = supervisor.statuses()
+        supervisor.kill_one("parent")
+        assert supervisor.wait(0.2) is False, "nobody takes it for a death"
+        assert supervisor.statuses()[0].state is State.KILLED
+        with pytest.raises(ComponentNotStarted, match="parent cannot be killed: it is killed, not ready"):
+            supervisor.kill_one("parent")
+        supervisor.restart_one("parent")
+        (after, other) = supervisor.statuses()
+        assert (after.state, other.state) == (State.READY, State.READY)
+        assert after.pid != before.pid
+        assert len(stage.survivors()) == 3, "what the killed one left behind is still there"
+    assert stage.survivors() == []
+    assert stage.states("parent")[:4] == [State.STARTING, State.READY, State.KILLED, State.STOPPING]
+
+
+def test_what_was_killed_and_not_restarted_is_stopped_with_the_rest(stage: Stage) -> None:
+    with stage.supervisor(stage.up("parent", "forks_grandchild.py", "same-group", stop_timeout=20.0)) as supervisor:
+        supervisor.start()
+        supervisor.kill_one("parent")
+        supervisor.stop()
+        assert stage.survivors() == []

@@ -228,7 +228,7 @@ def test_the_checks_that_make_it_inconclusive_are_known_by_name() -> None:
     told = {check.name for world in worlds for check in judge(world.scenario, world.observation()).checks
             if check.kind is Kind.EXPERIMENT and not check.name.startswith("client share")}  # fmt: skip
     assert told <= EXPERIMENT_CHECKS
-    assert EXPERIMENT_CHECKS - told == {"fault at work"}
+    assert EXPERIMENT_CHECKS - told == {"fault at work", "disturbances"}  # only where there is one
 
 
 def call(*arguments: str) -> tuple[int, str, str]:
@@ -252,3 +252,20 @@ def test_the_command_refuses_a_wrong_file_with_a_line_for_each_problem(tmp_path:
     assert [line.split(": ")[:3] for line in err.splitlines()] == [
         ["error", str(file), "scenario 'a'"], ["error", str(file), "scenario 'b'"],
     ]  # fmt: skip
+
+
+def test_a_scenario_that_disturbs_the_platform_runs_alone() -> None:
+    found = entries("scenarios: [{name: shaken, fault: error, steps: [20, 60], disturb: [argo-rollouts@each, 'istiod@60:2']}]")
+    assert found["shaken"].alone
+    assert [str(each) for each in found["shaken"].scenario.disturbances] == ["argo-rollouts@each:0", "istiod@60:2"]
+    assert found["shaken"].expect is Expect.ROLLBACK
+
+
+@pytest.mark.parametrize(("disturb", "words"), [
+    ("[istiod@10]", "scenario 's': disturb istiod@10: 10 is no step; give one of 20, or each"),
+    ("[prometheus]", "scenario 's': disturb: prometheus is not what a lane uses"), ("istiod", "is not of type 'array'"),
+    ("[1]", "is not of type 'string'"), ("[]", "non-empty"), ("[load, load]", "non-unique"),
+])  # fmt: skip
+def test_disturbances_that_a_matrix_cannot_have(disturb: str, words: str) -> None:
+    (problem,) = parse(f"scenarios: [{{name: s, steps: [20], disturb: {disturb}}}]", file="m.yaml").problems
+    assert words in problem

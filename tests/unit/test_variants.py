@@ -76,7 +76,7 @@ def test_the_configuration_survives_the_image() -> None:
 EVERYTHING = Faults(
     error_rate=0.1, status_code=503, latency_ms=12.5, latency_jitter_ms=2, latency_p50_ms=1, latency_p90_ms=2, latency_p99_ms=3,
     hang_rate=1, reset_rate=2, slow_start_seconds=3, crash_after_requests=4, crash_after_seconds=5, memory_kib_per_request=6,
-    memory_cap_mib=7, readiness_flap_seconds=8, routes=("/", "/status/{code}"), header="X-Tester: yes",
+    memory_cap_mib=7, readiness_flap_seconds=8, clock_behind_seconds=9, routes=("/", "/status/{code}"), header="X-Tester: yes",
     rules='[{"header": "X-Who: $HOME it\'s \\"me\\"", "error_rate": 5}]', seed=0,
 )  # fmt: skip
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -254,9 +255,9 @@ def erring(kind: str) -> w.World:
     return world
 
 
-def thin() -> w.World:
+def thin(kind: str) -> w.World:
     """The same, because the window held fewer requests than the gate wants."""
-    world = w.good_rollback(scenario("no-traffic"), error_every=0)
+    world = w.good_rollback(scenario(kind), error_every=0)
     for run in world.runs:
         for result in run["status"]["metricResults"]:
             result.update(phase="Failed" if result["name"] == "requests" else "Successful")
@@ -273,7 +274,7 @@ def misled() -> w.World:
 
 
 BLINDED: dict[str, Callable[[], w.World]] = {
-    "no-traffic": thin,
+    **{kind: partial(thin, kind) for kind in ("no-traffic", "prometheus-blind", "clock")},
     "prometheus-down": lambda: erring("prometheus-down"),
     "prometheus-slow": lambda: erring("prometheus-slow"),
     "prometheus-wrong": misled,

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from kubernetes.client import ApiException
 
 from harness import watch as module
 from harness.watch import Watcher
@@ -44,6 +45,7 @@ def follow(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Watcher, Api]
         watcher = Watcher.__new__(Watcher)
         vars(watcher).update(
             _lock=threading.Lock(), _seen=[], _latest={}, _stop=threading.Event(), _error=None, _gaps=[],
+            _versions={},
             _synced={"pods": threading.Event()},
             _keep_history=keep_history,
         )  # fmt: skip
@@ -82,3 +84,89 @@ def test_without_history_only_what_is_there_is_kept(follow: Callable[..., tuple[
     assert watcher.history("pods") == []
     assert [found["metadata"]["resourceVersion"] for found in watcher.latest("pods")] == ["103"]
     assert len(watcher._latest) == 1
+
+
+class Past(Api):
+    """… whose store remembers what it held at each version."""
+
+    def __init__(self, watcher: Watcher, scripts: list[list[dict[str, Any] | Exception]]) -> None:
+        super().__init__(watcher, scripts)
+        self.store: dict[int, dict[str, str]] = {}
+        """From a version on, the objects that there are, with the version of each."""
+        self.lists = 0
+        self.forgotten = 0
+
+    def list(self, resource_version: str | None = None, **_: Any) -> dict[str, Any]:
+        self.lists += 1
+        at = int(resource_version or max(self.store))
+        if at <= self.forgotten:
+            raise ApiException(status=410)
+        held = self.store[max(version for version in self.store if version <= at)]
+        items = [{"metadata": {"name": name, "uid": name, "resourceVersion": version}} for name, version in held.items()]
+        return {"items": items, "metadata": {"resourceVersion": str(at)}}
+
+
+@pytest.fixture
+def broken(follow: Callable[..., tuple[Watcher, Api]], monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Watcher, Past]]:
+    """A watch that breaks off at version 100, and a store that went on: `after` is what it held at which version."""
+
+    def run(after: dict[int, dict[str, str]], *, forgotten: int = 0) -> tuple[Watcher, Past]:
+        def break_off(past: Past) -> None:
+            past.store |= after
+            past.forgotten = forgotten
+
+        class Breaking(Past):
+            def __init__(self, watcher: Watcher, scripts: list[list[dict[str, Any] | Exception]]) -> None:
+                super().__init__(watcher, scripts)
+                self.store = {100: {"a": "90", "b": "95"}}
+
+            def stream(self, *arguments: Any, **settings: Any) -> Iterator[dict[str, Any]]:
+                try:
+                    yield from super().stream(*arguments, **settings)
+                except ConnectionError:
+                    break_off(self)
+                    raise
+
+        monkeypatch.setattr(f"{__name__}.Api", Breaking)
+        watcher, api = follow([ConnectionError("reset")], [])
+        assert isinstance(api, Past)
+        return watcher, api
+
+    return run
+
+
+def seen(watcher: Watcher) -> list[tuple[str, str, bool]]:
+    return [(each.name, each.object["metadata"]["resourceVersion"], each.deleted) for each in watcher.history("pods")][2:]
+
+
+def test_what_a_break_missed_is_fetched_from_the_stores_past(broken: Callable[..., tuple[Watcher, Past]]) -> None:
+    watcher, api = broken({
+        117: {"a": "117", "b": "95"}, 118: {"a": "118", "b": "95"}, 300: {"b": "95"},
+        301: {"b": "95", "c": "301"}, 4000: {"c": "301"},
+    })
+    assert seen(watcher) == [("a", "117", False), ("a", "118", False), ("a", "118", True), ("c", "301", False), ("b", "95", True)]
+    assert watcher.gaps == ()
+    assert api.lists < 60
+
+
+def test_nothing_is_asked_of_the_past_where_nothing_changed(broken: Callable[..., tuple[Watcher, Past]]) -> None:
+    watcher, api = broken({90_000: {"a": "90", "b": "95"}})
+    assert seen(watcher) == []
+    assert (watcher.gaps, api.lists) == ((), 2)
+
+
+def test_a_past_that_is_forgotten_or_too_eventful_is_a_gap(broken: Callable[..., tuple[Watcher, Past]]) -> None:
+    watcher, _ = broken({117: {"a": "117", "b": "95"}, 900: {"a": "900", "b": "95"}}, forgotten=800)
+    assert len(watcher.gaps) == 1
+    assert ("a", "900", False) in seen(watcher)
+    watcher, api = broken({version: {"a": str(version)} for version in range(101, 700)})
+    assert len(watcher.gaps) == 1
+    assert api.lists <= module.MOST_LISTS + 3
+    assert ("a", "699", False) in seen(watcher)
+
+
+def test_a_store_that_went_back_in_time_is_a_gap(broken: Callable[..., tuple[Watcher, Past]]) -> None:
+    watcher, api = broken({})
+    assert watcher.gaps == ()
+    api.store = {7: {"a": "7"}}
+    assert not watcher._fetch_missed("pods", api.list, {}, watcher._list("pods", api.list, {}))

@@ -240,6 +240,9 @@ class KindPlatform:
         """Raise PlatformError when the way to the cluster has broken off."""
         self._opened().check()
 
+    def hand(self) -> None:
+        """Nobody breaks a cluster's parts."""
+
     def verify_load_target(self, endpoints: Endpoints) -> None:
         """Raise PlatformError unless what answers at the gateway is a pod of this session's."""
         self._opened().verify_load_target(endpoints)

@@ -8,14 +8,16 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import shutil
 import signal
 import sys
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from harness.errors import HarnessError, PlatformError
-from harness.platforms.local import binaries, gitops_programs, seed, state
+from harness.platforms.local import binaries, gitops_programs, orders, seed, state
 from harness.platforms.local.paths import RunPaths
 from harness.platforms.local.plan import claimed_addresses, configure, prepare, validated
 from harness.supervisor.errors import ComponentExited
@@ -27,6 +29,8 @@ from harness.supervisor.supervisor import Supervisor
 
 CHECK_EVERY_SECONDS = 0.2
 STATE_EVERY_SECONDS = 5.0
+STORES: Mapping[str, Callable[[RunPaths], Path]] = {"prometheus": lambda paths: paths.data / "prometheus"}
+"""Where components that may be started again empty keep what they store."""
 
 
 class Owner:
@@ -110,11 +114,47 @@ class Owner:
             with contextlib.suppress(ComponentExited):
                 # Its death was told as an event too, and that is where it is recorded.
                 self._supervisor.wait(CHECK_EVERY_SECONDS)
+            for order in orders.take(self._paths.root):
+                self._disturb(order)
             if time.monotonic() - last > STATE_EVERY_SECONDS:
                 last = time.monotonic()
                 self._write()
             if self._state.died:
                 time.sleep(CHECK_EVERY_SECONDS)  # wait() returns at once from now on
+
+    def _disturb(self, order: orders.Order) -> None:
+        """Carry out one order: nobody takes what it kills for dead. What does not come back counts as died."""
+        assert self._supervisor is not None  # noqa: S101 -- set by _start
+        note: dict[str, object] = {"components": order.components, "down_at": None, "up_at": None, "problem": ""}
+        name = ""
+        try:
+            for name in reversed(order.components):
+                self._supervisor.kill_one(name)
+                self._note(order, note, down_at=note["down_at"] or time.time())
+            if order.empty:
+                for name in order.components:
+                    shutil.rmtree(STORES[name](self._paths), ignore_errors=True)
+            self._pause(order.seconds)
+            for name in order.components if not self._stop else ():
+                self._supervisor.restart_one(name)
+            self._note(order, note, up_at=None if self._stop else time.time())
+        except (HarnessError, KeyError) as error:
+            line = f"component {name} did not come back after it was killed by order: {str(error).splitlines()[0]}"
+            if not self._stop:
+                self._state = replace(self._state, died={**self._state.died, name: line})
+            self._note(order, note, problem=line)
+
+    def _pause(self, seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while not self._stop and time.monotonic() < end:
+            with contextlib.suppress(ComponentExited):
+                self._supervisor and self._supervisor.wait(min(CHECK_EVERY_SECONDS, max(0.0, end - time.monotonic())))
+            if self._state.died:
+                time.sleep(CHECK_EVERY_SECONDS)  # as in _watch
+
+    def _note(self, order: orders.Order, note: dict[str, object], **changes: object) -> None:
+        note.update(changes)
+        self._write(disturbed={**self._state.disturbed, order.key: dict(note)})
 
     def _on_event(self, event: Event) -> None:
         print(f"{event.seconds:7.2f} {event.component} {event.state} {event.detail}", flush=True)

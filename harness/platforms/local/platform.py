@@ -21,6 +21,7 @@ from harness.platforms import Endpoints, GitOps, Part, Say
 from harness.platforms.local import binaries, gitops_programs, look, seed, state
 from harness.platforms.local.components import components
 from harness.platforms.local.config import APP_NAMESPACE, ARGOCD_NAMESPACE, CLUSTER, GATEWAY_PORT, LOOPBACK, REGISTRY_PORT
+from harness.platforms.local.hand import LocalHand
 from harness.platforms.local.lane import lane
 from harness.platforms.local.links import links
 from harness.platforms.local.paths import RunPaths
@@ -210,6 +211,10 @@ class LocalPlatform:
             if name in MEASURES:
                 raise Inconclusive(f"{line}: the gate has nothing to measure with, so its decision proves nothing; run again")
             raise PlatformError(f"{line}; its log is {self.paths.logs / (name + '.log')}")
+
+    def hand(self) -> LocalHand:
+        """Its owner kills and restarts components by order."""
+        return LocalHand(folder=self.run_dir, read=self._running)
 
     def verify_load_target(self, _: Endpoints) -> None:
         """Raise PlatformError unless our Envoy alone serves the gateway port, UsageError where it is open to the network."""

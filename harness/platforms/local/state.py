@@ -37,6 +37,9 @@ class State:
     components: list[dict[str, Any]] = field(default_factory=list)
     died: dict[str, str] = field(default_factory=dict)
     """Components that ended by themselves after they were ready: name to the one line about it."""
+    disturbed: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """What was done to components by order, by the order's key: their names, when they were killed and when all were ready again
+    (seconds since the epoch), and what went wrong."""
 
 
 def write(path: Path, state: State) -> None:

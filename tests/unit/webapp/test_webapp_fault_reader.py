@@ -34,6 +34,7 @@ FULL: dict[str, Any] = {
     "memory_kib_per_request": 64,
     "memory_cap_mib": 128,
     "readiness_flap_seconds": 2.5,
+    "clock_behind_seconds": 3.5,
     "seed": 7,
 }
 

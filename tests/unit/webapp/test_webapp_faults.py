@@ -169,7 +169,10 @@ def test_readiness_flaps_by_the_clock(seconds: float, flapped: bool) -> None:
     assert not FaultPlan().is_flapped(seconds)
 
 
-IDLE = {"scope", "status_code", "slow_start_seconds", "crash_after_seconds", "memory_cap_mib", "readiness_flap_seconds", "seed"}
+IDLE = {
+    "scope", "status_code", "slow_start_seconds", "crash_after_seconds", "memory_cap_mib", "readiness_flap_seconds",
+    "clock_behind_seconds", "seed",
+}
 """What makes nothing happen to a request by itself. Of a plan with no more than that the application deals no faults."""
 
 

@@ -1,4 +1,5 @@
 import re
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -218,3 +219,16 @@ def test_each_traced_call_is_linked_and_of_the_others_one_a_second(monkeypatch: 
     assert not linked()
     now += 0.1
     assert linked()
+
+
+def test_a_clock_that_is_late_stamps_every_sample_with_the_time_that_it_shows() -> None:
+    on_time, late = create_app({}).test_client(), create_app({"FAULT_CLOCK_BEHIND_SECONDS": "600"}).test_client()
+    answer = late.get("/metrics", headers=OPENMETRICS)
+    now = time.time()
+    samples = [sample for family in text_string_to_metric_families(answer.text) for sample in family.samples]
+    ages = {now - float(sample.timestamp) for sample in samples}
+    assert all(599 < age < 610 for age in ages)
+    assert answer.content_type.startswith("text/plain")
+    plain = [sample for family in text_string_to_metric_families(on_time.get("/metrics").text) for sample in family.samples]
+    assert {sample.timestamp for sample in plain} == {None}
+    assert {sample.name for sample in samples} == {sample.name for sample in plain}
