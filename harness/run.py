@@ -21,6 +21,7 @@ from harness.faults import Effect
 from harness.load import Load, LoadSpec
 from harness.observation import Observation, parse_rollout
 from harness.platforms import Endpoints, Images, Platform
+from harness.preload import preload
 from harness.release import (
     RELEASE,
     Chart,
@@ -233,8 +234,7 @@ class Stage:
         scenario, options = self.scenario, self.options
         spec = LoadSpec(
             url=self.endpoints.gateway_url, host_header=self.endpoints.host, rps=scenario.rps, users=options.users,
-            seed=scenario.seed,
-            worst_latency_seconds=scenario.worst_latency_seconds,
+            seed=scenario.seed, worst_latency_seconds=scenario.worst_latency_seconds,
             duration_limit_seconds=deadline_of(scenario, options) + 60, web_ui_port=options.web_port, reports=True,
             allow_host=self.endpoints.load_host,
         )
@@ -264,10 +264,11 @@ class Stage:
         def tick() -> None:
             chart.tick(watcher, self.scenario.steps[0])
             disturber.tick(canary_weight(watcher))
+
+        preload("scipy.special")  # for the verdict
         decided = self._watch(
             watcher, load, until=lambda: is_decided(watcher, candidate.reference),
-            deadline=deadline_of(self.scenario, self.options),
-            tick=tick,
+            deadline=deadline_of(self.scenario, self.options), tick=tick,
         )
         decided_at = time.time()
         if decided:
