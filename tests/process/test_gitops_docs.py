@@ -14,7 +14,7 @@ import yaml
 from docs_support import DOCS, ROOT, run_commands
 
 from harness.gitops.manifests import IGNORED, SYNC_OPTIONS
-from harness.platforms.local import binaries
+from harness.platforms.local import golang
 from harness.platforms.local.paths import cache_root
 
 WORKFLOW = DOCS / "gitops" / "release.yml"
@@ -25,7 +25,7 @@ BUILD_SECONDS = 240
 @pytest.fixture(scope="module")
 def actionlint() -> Path:
     """The checker of GitHub's workflows, from its Go module; built once into the cache, in a few seconds."""
-    digest = hashlib.sha256(binaries.go_program().parent.parent.joinpath("VERSION").read_bytes())
+    digest = hashlib.sha256(golang.go_program().parent.parent.joinpath("VERSION").read_bytes())
     for name in ("go.mod", "go.sum"):
         digest.update((ACTIONLINT / name).read_bytes())
     folder = cache_root() / "toolchain" / f"actionlint-{digest.hexdigest()[:16]}"
@@ -33,9 +33,9 @@ def actionlint() -> Path:
     with (folder / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not os.access(folder / "actionlint", os.X_OK):
-            argv = [str(binaries.go_program()), "build", "-trimpath", "-ldflags=-s -w", "-o", f"{folder}/", "tool"]
+            argv = [str(golang.go_program()), "build", "-trimpath", "-ldflags=-s -w", "-o", f"{folder}/", "tool"]
             done = subprocess.run(
-                argv, cwd=ACTIONLINT, env=binaries._environment(), capture_output=True, text=True, timeout=BUILD_SECONDS,
+                argv, cwd=ACTIONLINT, env=golang.environment(), capture_output=True, text=True, timeout=BUILD_SECONDS,
                 check=False,
             )  # fmt: skip
             assert done.returncode == 0, done.stderr[-2000:]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from importlib import metadata
 
-from harness.platforms.local.binaries import TOOLCHAIN
+from harness.platforms.local.golang import TOOLCHAIN
 
 _GO = {
     "etcd": ("controlplane", "go.etcd.io/etcd/server/v3"),
