@@ -76,7 +76,7 @@ class Entry:
 def _local(options: PlatformOptions) -> ManagedPlatform:
     return LocalPlatform(
         run_dir=options.run_dir, gateway_port=options.gateway_port, registry_port=options.registry_port, gitops=options.gitops,
-        ready=named(options.given.get("binaries"), options.given.get("sha256")),
+        ready=named(options.given.get("binaries"), options.given.get("sha256")) if READY & options.given.keys() else None,
     )
 
 

@@ -20,7 +20,7 @@ from harness.platforms.local.golang import (
     TOOLCHAIN,
     Module,
     Say,
-    build_module,
+    build_modules,
     cache_key,
     failed,
     go,
@@ -130,10 +130,8 @@ def ensure(say: Say, file: ready.Ready | None = None) -> Binaries:
 def _build_all(binaries: Binaries, say: Say) -> None:
     say(f"building the platform's programs from pinned Go modules ({ESTIMATE}; later runs build nothing)")
     started = time.monotonic()
-    for number, module in enumerate(MODULES, 1):
-        if all(os.access(binaries[program], os.X_OK) for program in module.programs):
-            continue
-        build_module(module, binaries.folder, f"{number}/{len(MODULES)} {module.name}", say)
+    lacking = [module for module in MODULES if not all(os.access(binaries[program], os.X_OK) for program in module.programs)]
+    build_modules(lacking, binaries.folder, say)
     _manifests(binaries, say)
     say(f"built in {time.monotonic() - started:.0f} s")
 

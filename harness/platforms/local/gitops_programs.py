@@ -14,7 +14,7 @@ from pathlib import Path
 
 from harness.errors import PlatformError, UsageError
 from harness.platforms.local import ready
-from harness.platforms.local.golang import TOOLCHAIN, Module, Say, build_module, cache_key, go, inside_wheel, one_builder
+from harness.platforms.local.golang import TOOLCHAIN, Module, Say, build_modules, cache_key, go, inside_wheel, one_builder
 from harness.platforms.local.paths import cache_root
 
 ARGO_CD = "github.com/argoproj/argo-cd/v3"
@@ -111,7 +111,7 @@ def ensure(say: Say, file: ready.Ready | None = None) -> GitOpsPrograms:
         elif _missing(folder):
             say(f"building Argo CD from its pinned Go module ({ESTIMATE}; only --gitops needs it)")
             if not os.access(folder / "argocd", os.X_OK):
-                build_module(MODULE, folder, "argocd", say)
+                build_modules([MODULE], folder, say)
             _collect(folder)
     return _at(folder)
 

@@ -171,8 +171,8 @@ def _unpack(ready: Ready, archive: Path, part: Part, target: Path) -> None:
 @contextmanager
 def _opened(ready: Ready, archive: Path) -> Iterator[tarfile.TarFile]:
     try:
-        # As a stream: each byte is looked at once, in order.
-        with tarfile.open(archive, "r|xz") as tar:
+        # As a stream: each byte is looked at once, in order. (tarfile's own xz ends with the first of several streams.)
+        with lzma.open(archive) as file, tarfile.open(fileobj=file, mode="r|") as tar:
             yield tar
     except (tarfile.TarError, lzma.LZMAError, EOFError) as error:
         raise _wrong(ready, f"it is no archive of ready programs ({error})") from None
