@@ -10,7 +10,8 @@ usage() {
 usage: ./run.sh COMMAND [OPTION]...
 
   setup            install and build everything that later runs need (10 to 15 minutes on 2 cores, once);
-                   with --platform kind make the whole platform in Docker, or print how (--dry-run)
+                   with --binaries FILE compile nothing; with --platform kind make the whole platform in Docker,
+                   or print how (--dry-run)
   canary-success   release a healthy v1.1 and prove that the gate promotes it
   canary-failure   release a v1.1 with 5 % errors and prove that the gate rolls it back
   up | status | plan | down
@@ -22,6 +23,7 @@ usage: ./run.sh COMMAND [OPTION]...
   bump             the last step of a pipeline with GitOps: write an image into a values file, commit, push
   matrix           run a table of scenarios, by default every fault there is, and set each outcome against what is due
   role             print what an administrator must grant for runs on a cluster of theirs (--platform existing)
+  binaries pack    write the programs that were built into one file, from which other machines are set up
   test             run the tests: ./run.sh test [PYTEST OPTION]...
   lock             choose the newest versions that work together and write requirements.lock
 
@@ -74,7 +76,7 @@ ensure_environment() {
 command="${1:-}"
 [[ $# -gt 0 ]] && shift
 case "$command" in
-  setup | up | status | plan | down | dashboards | lint | trials | matrix | oc | gate | role) set -- "$command" "$@" ;;
+  setup | up | status | plan | down | dashboards | lint | trials | matrix | oc | gate | role | binaries) set -- "$command" "$@" ;;
   canary-success) set -- success "$@" ;;
   # With 5 % errors, unless the options say otherwise.
   canary-failure) set -- failure "$@" ;;

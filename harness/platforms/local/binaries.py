@@ -46,10 +46,9 @@ MODULES = (
         ldflags=f"-s -w {_K8S_VERSION} -X github.com/argoproj/argo-rollouts/utils/version.version=v1.10.2",
         rename={"server": "etcd"},
     ),
-    Module(name="registry", programs=("registry", "crane")),
     Module(
-        name="prometheus",
-        programs=("prometheus", "promtool"),
+        name="services",
+        programs=("prometheus", "promtool", "registry", "crane"),
         ldflags="-s -w -X github.com/prometheus/common/version.Version=3.16.0",
     ),
 )

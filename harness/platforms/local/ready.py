@@ -23,7 +23,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from harness.errors import UsageError
-from harness.platforms.local.download import TEXT_BYTES, download, fetched_text, is_address
+from harness.platforms.local.download import TEXT_BYTES, allowed, download, fetched_text, is_address
 from harness.platforms.local.golang import Say
 from harness.platforms.local.paths import unusable
 
@@ -80,6 +80,8 @@ def named(source: str | None = None, sha256: str | None = None) -> Ready | None:
         raise UsageError(f"{sha_option} without {option}: name the file that the checksum belongs to")
     if source == "":
         raise UsageError(f"{option}: name a file or an address")
+    if source and is_address(source):
+        allowed(source, option=option)
     return Ready(source=source, sha256=sha256.lower() if sha256 else None, option=option) if source else None
 
 
