@@ -160,7 +160,7 @@ def _build(module: Module, target: Path, title: str, say: Say) -> None:
     listed = _go_with_progress(
         _LIST, cwd=source, title=title, say=say, told=lambda text: f"downloading modules ({text.count('# get')} requests)"
     )
-    total = sum(not line.startswith("#") for line in listed.splitlines())
+    total = sum(not line.startswith(("#", "go:")) for line in listed.splitlines())
     for left in target.glob(f".{module.name}.*"):  # by a build that was killed
         shutil.rmtree(left, ignore_errors=True)
     output = target / f".{module.name}.{os.getpid()}"
