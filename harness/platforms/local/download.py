@@ -7,11 +7,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 
-import requests
-
 from harness.errors import PlatformError, UsageError
+
+if TYPE_CHECKING:
+    import requests
 
 MOST_BYTES = 1024**3
 TEXT_BYTES = 4096
@@ -70,6 +72,8 @@ def fetched_text(address: str, *, option: str) -> str:
 @contextmanager
 def _answer(address: str, *, option: str) -> Iterator[requests.Response]:
     """The answer with status 200; each redirection is to an address that is allowed, too."""
+    import requests  # noqa: PLC0415 -- not there yet while run.sh installs the packages, and few need it
+
     try:
         for _ in range(REDIRECTS):
             asked = allowed(address, option=option)
