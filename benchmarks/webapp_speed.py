@@ -33,7 +33,7 @@ import psutil
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from harness.platforms.local import binaries
+from harness.platforms.local import golang
 from harness.supervisor.ports import free_port
 
 ROOT = Path(__file__).parents[1]
@@ -227,7 +227,7 @@ def peers(wanted: list[str], seconds: float) -> None:
             if program is None and name in wanted:
                 print(f"  building {name} with the pinned Go (minutes) ...", flush=True)
                 env = os.environ | {"GOTOOLCHAIN": "local", "GOBIN": folder, "CGO_ENABLED": "0"}
-                subprocess.run([binaries.go_program(), "install", package], env=env, check=True, timeout=1800)
+                subprocess.run([golang.go_program(), "install", package], env=env, check=True, timeout=1800)
                 program = f"{folder}/{name}"
             if program is None:
                 print(f"  {name} is not here: --peer {name} builds it")

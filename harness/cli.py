@@ -18,9 +18,19 @@ from harness.gitops.command import bump
 from harness.lint.command import lint
 from harness.matrix.command import matrix
 from harness.oc.command import oc
-from harness.options import Common, common_options, disturb_option, fault_options, gitops_option, options_of, platform_options
+from harness.options import (
+    Common,
+    common_options,
+    disturb_option,
+    fault_options,
+    gitops_option,
+    options_of,
+    platform_options,
+    ready_options,
+)
 from harness.platforms.catalog import PlatformOptions, make
 from harness.platforms.cluster.command import role
+from harness.platforms.local.binaries_command import binaries
 from harness.replay.command import gate
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 120}
@@ -106,8 +116,9 @@ def plan(platform: PlatformOptions) -> int:
 @click.option("--dry-run", is_flag=True, help="Only print every command and manifest; the same as `plan`.")
 @platform_options
 @gitops_option
+@ready_options
 def setup(platform: PlatformOptions, dry_run: bool) -> int:
-    """Build, download or make whatever the platform needs, so that later runs start at once."""
+    """Build, unpack, download or make whatever the platform needs, so that later runs start at once."""
     if dry_run:
         click.echo(make(platform).plan())
         return 0
@@ -124,6 +135,7 @@ cli.add_command(bump)
 cli.add_command(gate)
 cli.add_command(matrix)
 cli.add_command(role)
+cli.add_command(binaries)
 
 
 def _say(line: str) -> None:

@@ -87,6 +87,21 @@ def gitops_option(command: Callable[..., Any]) -> Callable[..., Any]:
     return wrapped
 
 
+def ready_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that name a file of ready programs; they stand below those that make `platform`, and complete it."""
+
+    @click.option("--binaries", metavar="FILE", help="Unpack the programs from this file or https address, and compile nothing.")
+    @click.option("--sha256", metavar="HEX", help="Its checksum [default: the .sha256 file beside it].")
+    @functools.wraps(command)
+    def wrapped(*args: Any, binaries: str | None, sha256: str | None, platform: PlatformOptions, **kwargs: Any) -> Any:
+        given = {name: text for name, text in (("binaries", binaries), ("sha256", sha256)) if text is not None}
+        completed = replace(platform, given={**platform.given, **given})
+        refuse_foreign(completed)
+        return command(*args, platform=completed, **kwargs)
+
+    return wrapped
+
+
 def common_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options of a scenario; the command gets them as `common`."""
 

@@ -273,8 +273,7 @@ class Stage:
         decided_at = time.time()
         if decided:
             # Users must be safe from a bad version within a limit; a good one has only to be seen serving.
-            safe = self.scenario.safe_within_seconds if self.scenario.expect is Decision.ROLLBACK else 0.0
-            after = safe + AFTER_SECONDS
+            after = AFTER_SECONDS + (self.scenario.safe_within_seconds if self.scenario.expect is Decision.ROLLBACK else 0.0)
             self._watch(
                 watcher, load, deadline=after + REST_SECONDS + disturber.longest,
                 until=lambda: time.time() - decided_at >= after and at_rest(watcher) and disturber.settled(),
@@ -287,8 +286,8 @@ class Stage:
         observation = observation_of(
             watcher=watcher, load=load, scenario=self.scenario, endpoints=self.endpoints, stable=stable, candidate=candidate,
             stable_hash=stable_hash, released_at=released_at, decided_at=decided_at if decided else None,
-            load_started=load_started, load_ended=load_ended, samples=samples, prometheus_ok=prometheus.ok,
-            disturbed=disturber.told(),
+            load_started=load_started, load_ended=load_ended, samples=samples, disturbed=disturber.told(),
+            prometheus_ok=prometheus.ok,
         )
         return chart.conclude(observation, watcher, gateway.sample)
 

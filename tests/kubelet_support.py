@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from harness.platforms.local import binaries
+from harness.platforms.local import golang
 
 MODULE = Path(__file__).parent / "kubelet"
 NODE = "forwards"
@@ -23,9 +23,9 @@ Kubectl = Callable[..., str]
 def forwarding_node(kubectl: Kubectl, folder: Path) -> Iterator[str]:
     """The node's name while it is there; its program is built into the folder."""
     program = folder / "kubelet"
-    argv = [binaries.go_program(), "build", "-trimpath", "-o", program, "."]
+    argv = [golang.go_program(), "build", "-trimpath", "-o", program, "."]
     built = subprocess.run(
-        argv, cwd=MODULE, env=binaries._environment(), capture_output=True, text=True, timeout=BUILD_SECONDS, check=False
+        argv, cwd=MODULE, env=golang.environment(), capture_output=True, text=True, timeout=BUILD_SECONDS, check=False
     )
     assert built.returncode == 0, built.stderr
     with subprocess.Popen([program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:

@@ -12,9 +12,11 @@ from harness.errors import UsageError
 from harness.platforms import Platform, Say
 from harness.platforms.existing import options as existing
 from harness.platforms.local.platform import LocalPlatform
+from harness.platforms.local.ready import named
 
 PORTS = frozenset({"gateway_port", "registry_port"})
 GITOPS = "gitops"
+READY = frozenset({"binaries", "sha256"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +75,8 @@ class Entry:
 
 def _local(options: PlatformOptions) -> ManagedPlatform:
     return LocalPlatform(
-        run_dir=options.run_dir, gateway_port=options.gateway_port, registry_port=options.registry_port, gitops=options.gitops
+        run_dir=options.run_dir, gateway_port=options.gateway_port, registry_port=options.registry_port, gitops=options.gitops,
+        ready=named(options.given.get("binaries"), options.given.get("sha256")) if READY & options.given.keys() else None,
     )
 
 
@@ -92,7 +95,7 @@ def _kind(options: PlatformOptions) -> ManagedPlatform:
 
 
 PLATFORMS: dict[str, Entry] = {
-    "local": Entry(make=_local, takes=PORTS | {GITOPS}),
+    "local": Entry(make=_local, takes=PORTS | {GITOPS} | READY),
     "kind": Entry(make=_kind, takes=PORTS | {GITOPS}),
     "existing": Entry(make=_existing, takes=existing.NAMES),
 }

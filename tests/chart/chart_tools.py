@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from chart_support import Object, definitions
 
-from harness.platforms.local import binaries
+from harness.platforms.local import binaries, golang
 from harness.platforms.local.paths import cache_root
 
 TOOLCHAIN = Path(__file__).parent / "toolchain"
@@ -27,9 +27,9 @@ DEADLINE = 600  # seconds; a first build takes about one minute on two idle core
 
 def _go(*arguments: str, module: str) -> str:
     done = subprocess.run(
-        [binaries.go_program(), *arguments],
+        [golang.go_program(), *arguments],
         cwd=TOOLCHAIN / module,
-        env=binaries._environment(),
+        env=golang.environment(),
         capture_output=True,
         text=True,
         timeout=DEADLINE,
@@ -43,8 +43,8 @@ def controllers_program(source: Path, folder: Path, *flags: str) -> Path:
     """A program around the rollouts controller's own code, built offline; skips without its pinned module."""
     program = folder / "oracle"
     done = subprocess.run(
-        [binaries.go_program(), "build", "-trimpath", *flags, "-o", program, source],
-        cwd=binaries.TOOLCHAIN / "controlplane", env=binaries._environment() | {"GOPROXY": "off"},
+        [golang.go_program(), "build", "-trimpath", *flags, "-o", program, source],
+        cwd=golang.TOOLCHAIN / "controlplane", env=golang.environment() | {"GOPROXY": "off"},
         capture_output=True, text=True, check=False, timeout=240,
     )  # fmt: skip
     if "GOPROXY=off" in done.stderr:
@@ -55,7 +55,7 @@ def controllers_program(source: Path, folder: Path, *flags: str) -> Path:
 
 def check_programs() -> Path:
     """The folder with PROGRAMS; built first where it is not there."""
-    digest = hashlib.sha256(binaries.cache_key().encode())
+    digest = hashlib.sha256(golang.cache_key(binaries.MODULES).encode())
     for name in ("go.mod", "go.sum"):
         digest.update((TOOLCHAIN / "checks" / name).read_bytes())
     folder = cache_root() / "toolchain" / f"chart-checks-{digest.hexdigest()[:16]}"

@@ -2,52 +2,23 @@
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
 import os
 import re
-import subprocess
 from pathlib import Path
 
 import pytest
 import yaml
 from docs_support import DOCS, ROOT, run_commands
+from workflow_support import checker, complaints
 
 from harness.gitops.manifests import IGNORED, SYNC_OPTIONS
-from harness.platforms.local import binaries
-from harness.platforms.local.paths import cache_root
 
 WORKFLOW = DOCS / "gitops" / "release.yml"
-ACTIONLINT = Path(__file__).parent / "toolchain" / "actionlint"
-BUILD_SECONDS = 240
 
 
 @pytest.fixture(scope="module")
 def actionlint() -> Path:
-    """The checker of GitHub's workflows, from its Go module; built once into the cache, in a few seconds."""
-    digest = hashlib.sha256(binaries.go_program().parent.parent.joinpath("VERSION").read_bytes())
-    for name in ("go.mod", "go.sum"):
-        digest.update((ACTIONLINT / name).read_bytes())
-    folder = cache_root() / "toolchain" / f"actionlint-{digest.hexdigest()[:16]}"
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not os.access(folder / "actionlint", os.X_OK):
-            argv = [str(binaries.go_program()), "build", "-trimpath", "-ldflags=-s -w", "-o", f"{folder}/", "tool"]
-            done = subprocess.run(
-                argv, cwd=ACTIONLINT, env=binaries._environment(), capture_output=True, text=True, timeout=BUILD_SECONDS,
-                check=False,
-            )  # fmt: skip
-            assert done.returncode == 0, done.stderr[-2000:]
-    return folder / "actionlint"
-
-
-def complaints(actionlint: Path, text: str, folder: Path) -> list[str]:
-    file = folder / "release.yml"
-    file.write_text(text)
-    # Neither shellcheck nor pyflakes: whether they are installed is the machine's affair.
-    argv = [str(actionlint), "-no-color", "-oneline", "-shellcheck=", "-pyflakes=", str(file)]
-    return subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False, cwd=folder).stdout.splitlines()
+    return checker()
 
 
 def test_the_workflow_is_one_that_github_takes(actionlint: Path, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from harness.platforms import Say
 from harness.platforms.kind.config import Sources
-from harness.platforms.local import binaries
+from harness.platforms.local import golang
 from harness.platforms.local.paths import cache_root, unusable
 
 TOOLCHAIN = Path(__file__).parent / "toolchain"
@@ -67,7 +67,7 @@ def cached() -> Toolchain:
     for module in ("kind", "manifests"):
         for name in ("go.mod", "go.sum"):
             digest.update((TOOLCHAIN / module / name).read_bytes())
-    digest.update(binaries._go_version().encode())
+    digest.update(golang.go_version().encode())
     return Toolchain(folder=cache_root() / "toolchain" / f"kind-{digest.hexdigest()[:16]}")
 
 
@@ -86,7 +86,7 @@ def ensure(say: Say) -> Toolchain:
             part = Path(folder) / "part"
             part.mkdir()
             _collect(part)
-            binaries.go("build", "-trimpath", "-ldflags=-s -w", "-o", f"{part}/", "tool", cwd=TOOLCHAIN / "kind", title="kind")
+            golang.go("build", "-ldflags=-s -w", "-o", f"{part}/", "tool", cwd=TOOLCHAIN / "kind", title="kind")
             shutil.rmtree(made.folder, ignore_errors=True)
             part.rename(made.folder)
     except OSError as error:
@@ -115,5 +115,5 @@ def _copy(source: Path, target: Path) -> None:
 
 def _module(name: str) -> Path:
     """The folder of a module, downloaded if need be and verified by go.sum."""
-    told = binaries.go("mod", "download", "-json", name, cwd=TOOLCHAIN / "manifests", title="manifests")
+    told = golang.go("mod", "download", "-json", name, cwd=TOOLCHAIN / "manifests", title="manifests")
     return Path(json.loads(told)["Dir"])

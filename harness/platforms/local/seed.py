@@ -16,9 +16,10 @@ from pathlib import Path
 
 from harness.errors import PlatformError
 from harness.platforms.local import identities
-from harness.platforms.local.binaries import MANIFESTS, Binaries, one_builder
+from harness.platforms.local.binaries import MANIFESTS, Binaries
 from harness.platforms.local.components import apiserver, bootstrap, etcd
 from harness.platforms.local.config import LocalConfig
+from harness.platforms.local.golang import one_builder
 from harness.platforms.local.paths import RunPaths, cache_root
 from harness.supervisor.plan import plan
 from harness.supervisor.process import runnable_programs

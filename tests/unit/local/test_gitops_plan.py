@@ -10,10 +10,11 @@ import test_plan
 import yaml
 
 from harness.platforms.local import gitops, identities
-from harness.platforms.local.binaries import MODULES, PROGRAMS, cache_key
+from harness.platforms.local.binaries import MODULES, PROGRAMS
 from harness.platforms.local.components import components, files
 from harness.platforms.local.components.argocd_bootstrap import SERVED
 from harness.platforms.local.gitops_programs import FILES, MODULE, VERSION, GitOpsPrograms
+from harness.platforms.local.golang import cache_key
 from harness.platforms.local.paths import RunPaths
 from harness.platforms.local.versions import versions
 from harness.supervisor.plan import plan, render
@@ -80,7 +81,7 @@ def test_argo_cd_gets_upstreams_roles_and_no_identity_twice() -> None:
 def test_nobody_builds_it_who_did_not_ask_for_it() -> None:
     assert not set(MODULE.programs) & set(PROGRAMS)
     assert MODULE not in MODULES
-    assert cache_key((MODULE,)) != cache_key()
+    assert cache_key((MODULE,)) != cache_key(MODULES)
     assert len(SERVED) == len(FILES) == 3
 
 
