@@ -51,6 +51,10 @@ def test_no_socket_of_any_kind_is_open_beyond_loopback(platform: Place) -> None:
     ]
     assert len(accepting) > 8
     assert {each.laddr.ip.split(".")[0] for each in accepting} == {"127"}
+    # And each is one that the plan names, or a pod's: what a program opens beside them is open to every user of the machine.
+    planned = set(state(platform)["ports"].values())
+    beside = [each for each in accepting if each.laddr.ip == "127.0.0.1" and each.laddr.port not in planned]
+    assert [(each.laddr.port, psutil.Process(each.pid).name()) for each in beside] == []
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="becoming another user of the machine takes root")
@@ -65,6 +69,7 @@ def test_what_another_user_of_the_machine_gets(platform: Place) -> None:
         # Open to whoever is on this machine, and said so.
         f"http://127.0.0.1:{port['registry']}/v2/": 200, f"http://127.0.0.1:{port['prometheus']}/api/v1/query?query=up": 200,
         f"http://127.0.0.1:{port['envoy_admin']}/stats": 200, f"{istiod}/ready": 200,
+        f"{istiod}/debug/configz": 404,
         # Reading is all: what would change or end it is closed.
         f"http://127.0.0.1:{port['envoy_admin']}/quitquitquit": 403,
         f"http://127.0.0.1:{port['envoy_admin']}/config_dump": 200,
