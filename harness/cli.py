@@ -32,6 +32,7 @@ from harness.platforms.catalog import PlatformOptions, make
 from harness.platforms.cluster.command import role
 from harness.platforms.local.binaries_command import binaries
 from harness.replay.command import gate
+from harness.secrecy import redacted, redacted_command
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 120}
 
@@ -152,7 +153,8 @@ def _run(scenario: Any, common: Common) -> int:
     from harness.outcome import play  # noqa: PLC0415
 
     given = click.get_current_context().obj or ()
-    return play(scenario, common, options_of(common), make(common.platform), command=("python", "-m", "harness", *given))
+    command = ("python", "-m", "harness", *redacted_command(given))
+    return play(scenario, common, options_of(common), make(common.platform), command=command)
 
 
 def main(argv: list[str] | None = None) -> int:  # noqa: PLR0911 -- one line for each way to end
@@ -186,7 +188,7 @@ def main(argv: list[str] | None = None) -> int:  # noqa: PLR0911 -- one line for
 
 def _fail(message: str, code: int) -> int:
     sys.stdout.flush()
-    click.echo(f"error: {message}", err=True)
+    click.echo(f"error: {redacted(message)}", err=True)
     return code
 
 

@@ -34,6 +34,7 @@ from harness.report import (
 from harness.report.text import HEADLINES
 from harness.run import Options, run
 from harness.scenario import Scenario
+from harness.secrecy import redacted
 from harness.verdict import Verdict
 from harness.watch import Watcher
 
@@ -60,11 +61,12 @@ def play(scenario: Scenario, common: Common, options: Options, platform: Platfor
 
     try:
         verdict = run(
-            scenario, options, platform, say=progress.note, show=Screen(progress, scenario).show, tell=tell
+            scenario, options, platform, say=lambda line: progress.note(redacted(line)),
+            show=Screen(progress, scenario).show, tell=tell,
         )
     except HarnessError as error:
         if common.output == "json":
-            click.echo(json.dumps({"error": str(error), "exit_code": error.exit_code}))
+            click.echo(json.dumps({"error": redacted(str(error)), "exit_code": error.exit_code}))
         raise
     finally:
         progress.close()
@@ -113,7 +115,7 @@ def write_reports(report: Report, folder: Path, *, step_summary: bool = True) ->
     warnings = []
     for name, render in forms.items():
         try:
-            rendered[name] = render()
+            rendered[name] = redacted(render())
             (folder / name).write_text(rendered[name], encoding="utf-8")
         except Exception as error:
             warnings.append(_not_written(folder / name, error))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 import tempfile
 import time
@@ -37,6 +36,7 @@ from harness.release import (
     why_not_ready,
 )
 from harness.replay.record import keep
+from harness.report_folder import clear_report, forget_report
 from harness.rig import released_image, rigged
 from harness.scenario import Decision, Scenario
 from harness.supply import supply
@@ -63,8 +63,6 @@ FINAL_SAMPLES = 60
 STEP_OVERHEAD_SECONDS = 40.0
 """What a step may take beyond its window: pods, weights, and four retried queries of 10 s each before an analysis errs."""
 POLL_SECONDS = 0.2
-REPORTS = ("report.json", "report.txt", "report.html", "report.xml", "report.md")
-"""What is written into the report folder, beside the load's own records."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,6 +99,7 @@ def deadline_of(scenario: Scenario, options: Options) -> float:
 
 def run(scenario: Scenario, options: Options, platform: Platform, *, say: Say, show: Show, tell: Tell) -> Verdict:
     """Run one scenario. Raises a HarnessError for whatever kept the release from being judged."""
+    forget_report(options.report_dir)
     hand_for(scenario.disturbances, platform)
     platform.setup(say)
     refuse_bad_chart(scenario, options, platform)
@@ -127,14 +126,6 @@ def refuse_bad_chart(scenario: Scenario, options: Options, platform: Platform) -
     if not any(each.get("kind") == "Rollout" and each.get("metadata", {}).get("name") == RELEASE for each in objects):
         raise UsageError(f"--chart {options.chart}: it renders no Rollout named {RELEASE}")
     platform.foresee(objects)
-
-
-def clear_report(folder: Path) -> None:
-    """Remove an earlier run's report, so that nobody takes it for this one's."""
-    for name in REPORTS:
-        (folder / name).unlink(missing_ok=True)
-    for name in ("load", "replay"):
-        shutil.rmtree(folder / name, ignore_errors=True)
 
 
 @dataclass(kw_only=True)

@@ -19,7 +19,8 @@ from harness.errors import HarnessError, Interrupted, UsageError
 from harness.observation import Observation
 from harness.platforms import Endpoints, Platform, Say
 from harness.release import merged
-from harness.run import Options, Stage, clear_report
+from harness.report_folder import clear_report
+from harness.run import Options, Stage
 from harness.scenario import Scenario
 from harness.verdict import Verdict, judge
 

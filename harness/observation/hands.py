@@ -11,8 +11,9 @@ from typing import Any
 
 from harness.observation.facts import Hand
 
-JUDGED = frozenset({"f:spec", "f:status"})
-"""The parts of an object that say what is asked for and what came of it; labels and annotations decide nothing."""
+DECIDING = frozenset({"Rollout", "AnalysisRun"})
+"""Kinds whose status decides. Of the others only the spec counts, and labels and annotations of none: a mesh may well note in the
+status of its objects that it has seen them."""
 SCALE = "scale"
 """The subresource by which an autoscaler sets the number of pods, when it has reason to."""
 
@@ -24,8 +25,9 @@ def writers(found: Object) -> Iterator[tuple[str, str]]:
     for entry in found.get("metadata", {}).get("managedFields") or ():
         if entry.get("subresource") == SCALE:
             continue
-        for part in JUDGED & set(entry.get("fieldsV1") or ()):
-            yield str(entry.get("manager", "")), part.removeprefix("f:")
+        for part in ("spec", "status") if found.get("kind") in DECIDING else ("spec",):
+            if f"f:{part}" in (entry.get("fieldsV1") or ()):
+                yield str(entry.get("manager", "")), part
 
 
 def foreign_hands(history: Iterable[tuple[float, Object]], since: float) -> tuple[Hand, ...]:

@@ -19,8 +19,8 @@ FILTERS = frozenset({">", "<", ">=", "<=", "==", "!="})
 def scope_problem(query: str, candidate_hash: str, stable_hash: str) -> str:
     """Why a query's value is not that of the candidate and of nobody else; empty when it is.
 
-    Every selector that gives values must name the candidate's revision, or the canary subset's cluster. A query that names it in
-    a text, a comment or a branch that never counts gives a value that has nothing to do with it.
+    Every selector that gives values must name the candidate's revision, or the canary subset's cluster. A
+    query that names it in a text, a comment or a branch that never counts gives a value that has nothing to do with it.
     """
     marks = (candidate_hash, CANARY_CLUSTER)
     if not any(mark in query for mark in marks):

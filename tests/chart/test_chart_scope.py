@@ -1,4 +1,4 @@
-"""What the chart's own gate asks is taken by the verdict for what it is: a question about the candidate that can go both ways."""
+"""The verdict takes what the chart's own gate asks for what it is: a question about the candidate, which can go both ways."""
 
 from __future__ import annotations
 

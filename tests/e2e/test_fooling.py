@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import copy
+import os
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
 from e2e_support import LIMIT_SECONDS, Ended, Place, outcome, run, start, wait_until
 from kubernetes import client, config
 
+from harness.platforms.local import binaries
+
+NOBODY = 65534
+FOREIGN_ADDRESS = "127.66.0.9"
+"""Of loopback, and of no platform's range."""
 SHORT = ("--window", "8", "--rps", "100", "--output", "json")
 ROLLOUT = ("argoproj.io", "v1alpha1", "webapp", "rollouts", "webapp")
 ROUTES = ("networking.istio.io", "v1", "webapp", "virtualservices", "webapp")
@@ -111,6 +120,28 @@ def again_and_again(action: Callable[[], None]) -> Iterator[None]:
     assert failures == []
 
 
+def retag(place: Place, old: str, new: str) -> None:
+    """Another user of the machine has a tag of the registry name another image; it asks nobody who they are."""
+    crane = binaries.find()
+    assert crane is not None
+    image = f"127.0.0.1:{place.registry_port}/webapp"
+    nobody: dict[str, Any] = {"user": NOBODY, "group": NOBODY, "extra_groups": []} if os.geteuid() == 0 else {}
+    copy_of = Path("/tmp") / f"gateproof-crane-{os.getpid()}"
+    copy_of.write_bytes(crane["crane"].read_bytes())
+    copy_of.chmod(0o755)
+    try:
+        argv = [copy_of, "tag", f"{image}:{old}", new, "--insecure"]
+        done = subprocess.run(argv, env={"HOME": "/nowhere"}, capture_output=True, text=True, timeout=60, check=False, **nobody)
+        assert done.returncode == 0, done.stderr
+        digests = {
+            subprocess.check_output([copy_of, "digest", f"{image}:{tag}", "--insecure"], env={"HOME": "/nowhere"}, timeout=60)
+            for tag in (old, new)
+        }
+        assert len(digests) == 1, "the tag has moved"
+    finally:
+        copy_of.unlink()
+
+
 def assert_inconclusive(ended: Ended, check: str, words: str) -> None:
     assert ended.code == 3, outcome(ended)
     assert ended.check(check)["passed"] is False, outcome(ended)
@@ -169,7 +200,79 @@ def test_retries_that_hide_a_bad_versions_errors_from_users_are_told(platform: P
     assert ended.check("injected faults")["passed"] is False, outcome(ended)
 
 
+def test_a_gate_that_is_changed_meanwhile_is_not_the_one_that_was_asked(platform: Place, hand: Hand) -> None:
+    """The changed query still names the candidate, and still gives a number that keeps every promise."""
+    templates = ("argoproj.io", "v1alpha1", "webapp", "analysistemplates")
+
+    def change() -> None:
+        hand.on_the_way()
+        # Once the first step has its analysis: that one keeps what it was made with.
+        runs = ("argoproj.io", "v1alpha1", "webapp", "analysisruns")
+        wait_until(lambda: hand.objects.list_namespaced_custom_object(*runs)["items"], what="the first analysis", timeout=30)
+        for template in hand.objects.list_namespaced_custom_object(*templates)["items"]:
+            for metric in template["spec"]["metrics"]:
+                asked = metric["provider"]["prometheus"]
+                if metric["name"] == "success-rate":
+                    asked["query"] = f"vector(1) or on () ({asked['query']})"
+            hand.objects.replace_namespaced_custom_object(*templates, template["metadata"]["name"], template)
+
+    ended = meddled(platform, ("success",), change)
+    assert_inconclusive(ended, "same gate", "the gate was changed during the release")
+
+
+def test_an_impostor_that_answers_under_the_candidates_name_is_unmasked(platform: Place, hand: Hand) -> None:
+    """A healthy server that the mesh takes for one of the candidate's pods, as it also says, makes a bad version look better."""
+    pod = ["webapp-nobody"]
+
+    class Healthy(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            for name, value in (("X-App-Version", "v1.1"), ("X-Pod-Name", pod[0]), ("Content-Length", "0")):
+                self.send_header(name, value)
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    entries = ("networking.istio.io", "v1", "webapp", "workloadentries")
+
+    def plant() -> None:
+        hand.on_the_way()
+        real = [each for each in hand.objects.list_namespaced_custom_object(*entries)["items"]
+                if each["metadata"]["labels"].get("version") == "v1.1"]  # fmt: skip
+        labels = real[0]["metadata"]["labels"]
+        pod[0] = f"webapp-{labels['rollouts-pod-template-hash']}-evil0"
+        hand.objects.create_namespaced_custom_object(*entries, {
+            "apiVersion": "networking.istio.io/v1", "kind": "WorkloadEntry",
+            "metadata": {"name": "impostor", "labels": labels},
+            "spec": {**real[0]["spec"], "address": FOREIGN_ADDRESS},
+        })  # fmt: skip
+
+    with ThreadingHTTPServer((FOREIGN_ADDRESS, 8080), Healthy) as server:
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        try:
+            ended = meddled(platform, ("failure", "--error-rate", "20"), plant)
+        finally:
+            hand.objects.delete_namespaced_custom_object(*entries, "impostor")
+            server.shutdown()
+    assert_inconclusive(ended, "version identity", "which is no pod of this rollout")
+
+
+def test_a_weight_that_somebody_sets_is_not_held_against_the_gate(platform: Place, hand: Hand) -> None:
+    def half(route: dict[str, Any]) -> None:
+        for each in route["route"]:
+            each["weight"] = 50
+
+    def push() -> None:
+        hand.on_the_way()
+        hand.reroute(half)
+
+    ended = meddled(platform, ("failure", "--error-rate", "20"), push)
+    assert_inconclusive(ended, "hands off", "wrote the spec of VirtualService webapp")
+
+
 def test_a_failed_analysis_of_another_namespace_is_nobodys_reason(platform: Place, hand: Hand) -> None:
+    """Nor is an image that another user of the machine pushes under the candidate's tag: it is released by its digest."""
     foreign = {
         "apiVersion": "argoproj.io/v1alpha1", "kind": "AnalysisRun",
         "metadata": {"name": "webapp-foreign", "namespace": "default", "labels": {"app.kubernetes.io/name": "webapp"}},
@@ -181,6 +284,7 @@ def test_a_failed_analysis_of_another_namespace_is_nobodys_reason(platform: Plac
     def plant() -> None:
         hand.on_the_way()
         hand.objects.create_namespaced_custom_object(*place, foreign)
+        retag(platform, "v1.0", "v1.1")
 
     try:
         ended = meddled(platform, ("success",), plant)

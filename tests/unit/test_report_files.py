@@ -16,7 +16,8 @@ from report_worlds import report
 from harness import cli, outcome
 from harness.options import REPORT_FILES, parse_set
 from harness.outcome import inputs_of, write_reports
-from harness.run import REPORTS, Options, clear_report
+from harness.report_folder import REPORTS, clear_report
+from harness.run import Options
 from harness.verdict import Verdict
 
 

@@ -17,6 +17,9 @@ MESH = {
     "enableAutoMtls": False,
     "accessLogFile": "",
 }
+NO_ADDRESS = "192.0.2.1"
+"""istiod's introspection (ControlZ) has no switch. On its port 9876 a PUT from anybody sends istiod SIGUSR1, which ends it, and
+it shows istiod's environment. An address that no machine has (RFC 5737) makes it log one error and stay down; istiod runs on."""
 
 
 def components(config: LocalConfig) -> tuple[Component, ...]:
@@ -29,11 +32,13 @@ def components(config: LocalConfig) -> tuple[Component, ...]:
                 str(config.binaries["pilot-discovery"]), "discovery", f"--kubeconfig={config.kubeconfig('istiod')}",
                 f"--meshConfig={config.paths.config / 'mesh.yaml'}", f"--httpAddr={LOOPBACK}:{config.ports.istiod_http}",
                 f"--grpcAddr={LOOPBACK}:{config.ports.istiod_grpc}", "--httpsAddr=", "--secureGRPCAddr=", "--monitoringAddr=",
+                f"--ctrlz_address={NO_ADDRESS}",
                 "--registries=Kubernetes", f"--clusterID={CLUSTER}", f"--namespace={MESH_NAMESPACE}",
             ),
             env={
                 "HOME": str(folder), "POD_NAME": "istiod-local", "POD_NAMESPACE": MESH_NAMESPACE, "CLUSTER_ID": CLUSTER,
-                "ENABLE_CA_SERVER": "false", "PILOT_CERT_PROVIDER": "istiod", "INJECTION_WEBHOOK_CONFIG_NAME": "",
+                "ENABLE_CA_SERVER": "false", "PILOT_CERT_PROVIDER": "istiod", "ENABLE_DEBUG_ON_HTTP": "false",
+                "INJECTION_WEBHOOK_CONFIG_NAME": "",
                 "VALIDATION_WEBHOOK_CONFIG_NAME": "", "PILOT_ENABLE_ALPN_FILTER": "false",
                 "PILOT_ENABLE_METADATA_EXCHANGE": "false",
             },
