@@ -68,7 +68,7 @@ def test_weights_that_the_gateway_never_heard_of_are_no_evidence(platform: Place
 def test_users_who_are_still_sent_to_an_aborted_version_are_no_wrong_decision(platform: Place) -> None:
     ended = disturbed(platform, *BAD, by=("istiod@10:20",))
     assert ended.code == 3, outcome(ended)
-    assert failures(ended) == {"time to safe"}
+    assert "time to safe" in failures(ended), outcome(ended)
     assert ended.report["decision"] == "rolled_back"
     assert ended.report["times"]["safe_seconds"] > 5
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -116,22 +117,27 @@ def disturber(*texts: str, hand: FakeHand | None = None) -> tuple[Disturber, Fak
     hand, load = hand or FakeHand(), FakeLoad()
     platform: Any = FakePlatform(hand)
     given: Any = load
-    return Disturber(wanted=parse_all(texts, STEPS), platform=platform, load=given, say=lambda _: None), hand, load
+    seconds = itertools.count(step=2)
+    return Disturber(
+        wanted=parse_all(texts, STEPS), platform=platform, load=given, say=lambda _: None, clock=lambda: next(seconds)
+    ), hand, load  # fmt: skip
 
 
 def test_each_is_ordered_once_at_its_weight() -> None:
     made, hand, load = disturber("istiod@30:5", "prometheus-empty@30", "argo-rollouts@each", "load@60")
-    for weight in (None, 0, 10, 10, 30, 30, 60, 100, 0):
+    for weight in (None, 0, 10, 10, 30, 30, 30, 60, 100, 0):
         made.tick(weight)
+    controller = (("argo-rollouts",), 0.0, False)
     assert hand.orders == [
-        (("argo-rollouts",), 0.0, False), (("istiod",), 5.0, False), (("prometheus",), 0.0, True),
-        (("argo-rollouts",), 0.0, False), (("argo-rollouts",), 0.0, False),
+        controller, (("prometheus",), 0.0, True), controller, (("istiod",), 5.0, False), controller,
     ]  # fmt: skip
     assert load.killed == 1
 
 
 def test_a_run_waits_for_what_is_away_and_for_no_longer() -> None:
     made, hand, _ = disturber("istiod@10:5", "etcd@60")
+    made.tick(10)
+    assert hand.orders == [], "the weight must be with the gateway first"
     assert made.settled()
     made.tick(10)
     assert not made.settled()
