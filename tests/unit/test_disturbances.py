@@ -221,7 +221,8 @@ def test_users_that_nobody_answered_meanwhile_are_counted_and_no_fault_of_the_ga
 
 def test_users_that_failed_at_another_time_or_for_another_reason_still_count() -> None:
     assert outcome(refused(disturbed(w.good_promote(), "gateway"), 40.0)) == (Outcome.OTHER_DECISION, ["user requests"])
-    assert outcome(refused(disturbed(w.good_promote(), "etcd"), 6.0)) == (Outcome.OTHER_DECISION, ["user requests"])
+    found = refused(disturbed(w.good_promote(), "kube-controller-manager"), 6.0)
+    assert outcome(found) == (Outcome.OTHER_DECISION, ["user requests"])
     world = disturbed(w.good_promote(), "gateway")
     record = next(each for each in world.records if w.STABLE in (each["pod"] or "") and 5.5 < each["at"] - w.START < 6.5)
     record["status"] = 500
@@ -235,7 +236,7 @@ def test_users_who_got_the_bad_version_while_the_gateway_heard_nothing_are_no_wr
     late |= {"version": world.scenario.candidate, "pod": f"webapp-{w.CANDIDATE}-x"}
     assert outcome(world) == (Outcome.OTHER_DECISION, ["time to safe"])
     assert outcome(disturbed(world, "istiod")) == (Outcome.INCONCLUSIVE, ["time to safe"])
-    assert outcome(disturbed(world, "etcd")) == (Outcome.OTHER_DECISION, ["time to safe"])
+    assert outcome(disturbed(world, "argo-rollouts")) == (Outcome.OTHER_DECISION, ["time to safe"])
 
 
 def test_a_wrong_decision_is_one_whatever_was_disturbed() -> None:
