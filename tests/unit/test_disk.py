@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,7 +20,7 @@ class Usage(NamedTuple):
 
 @pytest.mark.parametrize(("free", "told"), [(0, True), (disk.ROOM_BYTES - 1, True), (disk.ROOM_BYTES, False), (1 << 40, False)])
 def test_a_disk_without_room_is_full(free: int, told: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(disk.shutil, "disk_usage", lambda _: Usage(1 << 50, 0, free))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(1 << 50, 0, free))
     found = disk.full(tmp_path, option="--run-dir")
     assert bool(found) is told
     assert not told or ("--run-dir" in found and str(tmp_path) in found)
