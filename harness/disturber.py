@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from harness.disturbances import LOAD, Disturbance
@@ -39,6 +39,9 @@ class Disturber:
     load: Load
     say: Say
     hand: Hand | None = field(init=False)
+    clock: Callable[[], float] = time.monotonic
+    _since: dict[int, float] = field(default_factory=dict)
+    """When each weight was first seen."""
     _given: dict[tuple[Disturbance, int], tuple[str, float]] = field(default_factory=dict)
     """What was ordered: its key with the platform, and the moment by which it must be back."""
 
@@ -55,10 +58,12 @@ class Disturber:
         """Order what is due at this canary weight, in percent, and was not ordered before."""
         if not weight or weight == 100:
             return
+        now = self.clock()
+        since = self._since.setdefault(weight, now)
         for each in self.wanted:
             at = each.weight if each.weight is not None else weight
-            if at == weight and (each, weight) not in self._given:
-                self._given[each, weight] = self._order(each), time.monotonic() + each.seconds + BACK_SECONDS
+            if at == weight and (each, weight) not in self._given and now - since >= each.kind.delay_seconds:
+                self._given[each, weight] = self._order(each), now + each.seconds + BACK_SECONDS
                 self.say(f"disturbance: {each.kind.name} killed at {weight} %")
 
     def _order(self, each: Disturbance) -> str:
@@ -70,7 +75,7 @@ class Disturber:
 
     def settled(self) -> bool:
         """Whether everything is back, or will not be."""
-        return not any(self._away(key) and time.monotonic() < limit for key, limit in self._given.values())
+        return not any(self._away(key) and self.clock() < limit for key, limit in self._given.values())
 
     def _away(self, key: str) -> bool:
         if not key or self.hand is None:

@@ -17,6 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from harness.disk import full
 from harness.errors import EXIT_USAGE, HarnessError, Inconclusive, PlatformError, UsageError
 from harness.load_record import LoadSummary, RecordReader, summarize
 from harness.load_shape import LoadShape
@@ -275,6 +276,8 @@ class Load:
         if code == 0:
             limit = self.spec.duration_limit_seconds
             return Inconclusive(f"the load reached its limit of {limit:g} s before the experiment ended; allow it more time")
+        if told := full(self.folder, option="--report-dir"):
+            return PlatformError(f"{told} (the load could not write down its answers, and ended)")
         if code < 0:
             return Inconclusive(
                 f"the load was ended by {_ending(code)} before the release was decided: a canary without users proves nothing; "

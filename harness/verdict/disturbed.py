@@ -12,7 +12,8 @@ from harness.verdict.experiment import experiment_check
 from harness.verdict.model import Check, Kind
 
 AFTERMATH_SECONDS = 8.0
-"""After a part is ready again: pods that died with the node agent start anew, and the gateway hears of their addresses."""
+"""After a part is ready again: pods that died with the node agent start anew, and the gateway hears of their addresses. And
+whoever asks the API again and again waits ever longer between two tries: for about as long as it was away, so that is added."""
 
 
 def as_disturbed(scenario: Scenario, observation: Observation) -> Check | None:
@@ -54,4 +55,5 @@ def by_disturbance(observation: Observation, response: ResponseRecord) -> bool:
 def _cut(each: Disturbed, response: ResponseRecord, end: float) -> bool:
     if not KINDS[each.kind].users_fail or each.down_at is None:
         return False
-    return response.at >= each.down_at and response.started <= (each.up_at or end) + AFTERMATH_SECONDS
+    back = end if each.up_at is None else each.up_at + (each.up_at - each.down_at) + AFTERMATH_SECONDS
+    return response.at >= each.down_at and response.started <= back

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -68,7 +69,7 @@ def test_weights_that_the_gateway_never_heard_of_are_no_evidence(platform: Place
 def test_users_who_are_still_sent_to_an_aborted_version_are_no_wrong_decision(platform: Place) -> None:
     ended = disturbed(platform, *BAD, by=("istiod@10:20",))
     assert ended.code == 3, outcome(ended)
-    assert failures(ended) == {"time to safe"}
+    assert "time to safe" in failures(ended), outcome(ended)
     assert ended.report["decision"] == "rolled_back"
     assert ended.report["times"]["safe_seconds"] > 5
 
@@ -131,9 +132,9 @@ def test_a_disk_that_fills_up_during_the_analysis(disk: Path, place: Place) -> N
         while filler.write(bytes(1 << 20)):
             pass
     out, err = process.communicate(timeout=120)
-    assert process.returncode in {3, 4}, err
-    assert "Traceback" not in err
-    assert len([line for line in err.splitlines() if line.startswith("error:")]) == 1, (out, err)
+    ended = Ended(code=process.returncode, out=out, err=err)
+    assert ended.code == 4, err
+    assert re.search(r"the disk of \S+ is full: make room", ended.error), err
     assert ours(at) == []
 
 

@@ -59,7 +59,8 @@ class Owner:
                 self._watch()
                 self._write(phase="stopping")
         except HarnessError as error:
-            self._write(phase="stopped" if self._stop else "failed", error=str(error), exit_code=error.exit_code)
+            with contextlib.suppress(HarnessError):  # its disk may be full
+                self._write(phase="stopped" if self._stop else "failed", error=str(error), exit_code=error.exit_code)
             return 0 if self._stop else error.exit_code
         except OSError as error:
             failure = PlatformError(f"the platform in {self._paths.root} failed: {error}")

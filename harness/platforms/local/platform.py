@@ -16,6 +16,7 @@ from typing import Any
 import psutil
 
 import harness
+from harness.disk import full
 from harness.errors import EXIT_USAGE, HarnessError, Inconclusive, PlatformError, UsageError
 from harness.platforms import Endpoints, GitOps, Part, Say
 from harness.platforms.local import binaries, gitops_programs, look, seed, state
@@ -200,6 +201,8 @@ class LocalPlatform:
     def _running(self) -> state.State:
         now = self.read()
         if now is None:
+            if told := full(self.run_dir, option="--run-dir"):
+                raise PlatformError(f"{told} (the platform in it has ended)")
             log = self.run_dir / "owner.log"
             told = f"is not running any more: see {log}" if log.exists() else "was never started: use `up`"
             raise PlatformError(f"the platform in {self.run_dir} {told}")
@@ -210,6 +213,8 @@ class LocalPlatform:
     def check(self) -> None:
         """Raise PlatformError when a component died, Inconclusive when it was what the gate measures with."""
         now = self._running()
+        if now.died and (told := full(self.run_dir, option="--run-dir")):
+            raise PlatformError(f"{told} ({'; '.join(now.died.values())})")
         for name, line in now.died.items():
             if name in MEASURES:
                 raise Inconclusive(f"{line}: the gate has nothing to measure with, so its decision proves nothing; run again")
