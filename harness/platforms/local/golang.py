@@ -132,8 +132,7 @@ def build_modules(modules: Sequence[Module], target: Path, say: Say) -> None:
     """
     for number, module in enumerate(modules, 1):
         title = f"{number}/{len(modules)} {module.name}" if len(modules) > 1 else module.name
-        with _fetching(modules[number : number + 1]):
-            _build(module, target, title, say)
+        _build(module, target, title, say, following=modules[number : number + 1])
 
 
 @contextlib.contextmanager
@@ -154,7 +153,7 @@ _LIST = ("list", "-x", "-deps", "-f", "{{.ImportPath}}", "tool")
 """
 
 
-def _build(module: Module, target: Path, title: str, say: Say) -> None:
+def _build(module: Module, target: Path, title: str, say: Say, *, following: Sequence[Module]) -> None:
     source = TOOLCHAIN / module.name
     say(f"[{title}] downloading modules")
     listed = _go_with_progress(
@@ -166,11 +165,12 @@ def _build(module: Module, target: Path, title: str, say: Say) -> None:
     output = target / f".{module.name}.{os.getpid()}"
     output.mkdir(exist_ok=True)
     try:
-        # `-v` names each package as it is compiled; what the build cache holds is not named.
-        _go_with_progress(
-            ("build", "-v", f"-ldflags={module.ldflags}", "-o", f"{output}/", "tool"), cwd=source, title=title, say=say,
-            told=lambda text: f"compiled {text.count(chr(10))} of at most {total} packages, then linking",
-        )
+        with _fetching(following):
+            # `-v` names each package as it is compiled; what the build cache holds is not named.
+            _go_with_progress(
+                ("build", "-v", f"-ldflags={module.ldflags}", "-o", f"{output}/", "tool"), cwd=source, title=title, say=say,
+                told=lambda text: f"compiled {text.count(chr(10))} of at most {total} packages, then linking",
+            )
         for built in sorted(output.iterdir()):
             built.rename(target / (module.rename or {}).get(built.name, built.name))
     finally:
