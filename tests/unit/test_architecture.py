@@ -14,7 +14,8 @@ IO = {
     "kubernetes", "psutil", "click", "flask", "gunicorn", "time",
 }
 PURE = [
-    "harness/scenario.py", "harness/faults.py", "harness/campaign/throttle.py", "harness/campaign/trial.py",
+    "harness/scenario.py", "harness/faults.py", "harness/names.py", "harness/plain.py",
+    "harness/campaign/throttle.py", "harness/campaign/trial.py",
     "harness/observation", "harness/verdict", "harness/report",
     "harness/supervisor/plan.py", "harness/dashboard/model.py", "harness/dashboard/promises.py",
     "harness/supervisor/component.py", "harness/platforms/local/components", "harness/platforms/local/node/plan.py",

@@ -66,17 +66,21 @@ class RunPaths:
         """One log per component."""
         return self.root / "logs"
 
+    def refuse_foreign(self) -> None:
+        """Raise UsageError where the folder holds somebody else's things; nothing is made."""
+        try:
+            if self.root.is_dir() and not self.mark.exists() and any(self.root.iterdir()):
+                raise UsageError(f"{self.root} holds things that are no run's: choose a new or an empty folder with --run-dir")
+        except OSError as error:
+            raise unusable(self.root, error) from None
+
     def make(self) -> None:
         """Create the folders, readable by their owner alone.
 
         Raises UsageError where the folder cannot be written or holds somebody else's things, and PlatformError where its disk
         is full.
         """
-        try:
-            if self.root.is_dir() and not self.mark.exists() and any(self.root.iterdir()):
-                raise UsageError(f"{self.root} holds things that are no run's: choose a new or an empty folder with --run-dir")
-        except OSError as error:
-            raise unusable(self.root, error) from None
+        self.refuse_foreign()
         make_private(self.root)
         try:
             self.mark.touch()
