@@ -46,8 +46,9 @@ class Access:
 
 def find(kubeconfig: Path | None, context: str, environment: Mapping[str, str] = os.environ) -> Access:
     """The context in this file, or in the one that kubectl would read. Raises UsageError when there is none of that name."""
-    file = (kubeconfig or _usual(environment)).expanduser().absolute()
+    file = kubeconfig or _usual(environment)
     try:
+        file = file.expanduser().absolute()
         text = read_text(file, told=f"the kubeconfig {file}", most=16 * MIB)
         look_through(text)
         found: Any = yaml.safe_load(text)
@@ -55,7 +56,7 @@ def find(kubeconfig: Path | None, context: str, environment: Mapping[str, str] =
         clusters = {str(each["name"]): each["cluster"] for each in found["clusters"] or ()}
     except UsageError as error:
         raise UsageError(f"{error}: name one with --kubeconfig") from None
-    except (yaml.YAMLError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (yaml.YAMLError, ValueError, KeyError, TypeError, AttributeError, RuntimeError):
         raise UsageError(f"{file} is no kubeconfig: name one with --kubeconfig") from None
     if context not in contexts:
         raise UsageError(f"--context {context}: {file} has no such context; it has {', '.join(sorted(contexts)) or 'none'}")

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import IO
 
 from harness.errors import PlatformError, UsageError
-from harness.platforms.local.paths import cache_root, unusable
+from harness.platforms.local.paths import cache_root, named_folder, unusable
 from harness.supervisor.spawn import spawn
 
 TOOLCHAIN = Path(__file__).parent / "toolchain"
@@ -141,7 +141,7 @@ def find() -> Binaries | None:
     """The programs, if they are ready to run. Raises UsageError when GATEPROOF_BIN_DIR names an incomplete folder."""
     named = os.environ.get("GATEPROOF_BIN_DIR")
     if named:
-        binaries = Binaries(folder=Path(named).expanduser().absolute())
+        binaries = Binaries(folder=named_folder(named, by="GATEPROOF_BIN_DIR"))
         if missing := binaries.missing():
             raise UsageError(f"GATEPROOF_BIN_DIR={named} lacks {', '.join(missing)}: complete it, or unset the variable")
         return binaries

@@ -77,7 +77,8 @@ TABLE: dict[str, tuple[str, ...]] = {
     "--campaign": ("{file}", "{full}", "{loop}", "{below_a_file}", "{zero}", "{long}"),
     # of somebody's cluster
     "--context": ("", "tema", "team\n", "x" * 5000),
-    "--kubeconfig": ("{absent}", "{folder}", "{loop}", "{zero}", "{null}", "{fifo}", "{binary}", "{file}", "{long}"),
+    "--kubeconfig": ("{absent}", "{folder}", "{loop}", "{zero}", "{null}", "{fifo}", "{binary}", "{file}", "{long}",
+                     "~nobody-of-this-name/config"),
     "--namespace": NAMES, "--namespace-label": (*PAIRS, "a=b c", "a/b/c=d", "a=" + "x" * 64, "-a=b", "a=\n", "ä=b"),
     "--gateway-url": URLS, "--gateway-service": SERVICES, "--prometheus-url": URLS, "--prometheus-service": SERVICES,
     "--gateway-domain": ("a b", "-a", "a..b", "http://a", "A_b", "x" * 300, "a\n"),
