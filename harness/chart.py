@@ -15,6 +15,8 @@ from typing import Any
 import yaml
 
 from harness.errors import HarnessError, PlatformError, UsageError
+from harness.files import MIB, is_file, read_text
+from harness.plain import Unbounded, look_through
 
 # What helm prints when the chart, its schema or the values are to blame, rather than the cluster.
 _REFUSED = (
@@ -137,8 +139,7 @@ class Helm:
     def _values(self, files: Sequence[Path], overrides: Mapping[str, object] | None) -> Iterator[list[str]]:
         """The options that hand over values; overrides go through a file, as --set guesses types and splits at commas."""
         for file in files:
-            if not file.is_file():
-                raise UsageError(f"there is no values file {file}")
+            refuse_values_file(file)
         options = [option for file in files for option in ("--values", str(file))]
         if not overrides:
             yield options
@@ -184,8 +185,18 @@ class Helm:
 
 def _present(chart: Path) -> None:
     # Helm takes a folder that is not there for the name of a chart in a repository, and says so.
-    if not (chart / "Chart.yaml").is_file():
+    if not is_file(chart / "Chart.yaml"):
         raise UsageError(f"there is no chart in {chart} (no Chart.yaml)")
+
+
+def refuse_values_file(file: Path) -> None:
+    """Raise UsageError for a values file that helm should not be given: it would read a device for ever, or unfold any alias."""
+    if not is_file(file):
+        raise UsageError(f"--values {file}: there is no values file {file}")
+    try:
+        look_through(read_text(file, told=f"--values {file}", most=4 * MIB))
+    except Unbounded as error:
+        raise UsageError(f"--values {file}: {error}") from None
 
 
 def nested(overrides: Mapping[str, object]) -> dict[str, object]:

@@ -13,7 +13,7 @@ import click
 
 from harness.campaign.command import trials
 from harness.dashboard.command import dashboards
-from harness.errors import EXIT_PLATFORM, EXIT_USAGE, HarnessError
+from harness.errors import EXIT_PLATFORM, EXIT_USAGE, HarnessError, one_line
 from harness.gitops.command import bump
 from harness.lint.command import lint
 from harness.matrix.command import matrix
@@ -153,8 +153,8 @@ def _run(scenario: Any, common: Common) -> int:
     from harness.outcome import play  # noqa: PLC0415
 
     given = click.get_current_context().obj or ()
-    command = ("python", "-m", "harness", *redacted_command(given))
-    return play(scenario, common, options_of(common), make(common.platform), command=command)
+    platform, command = make(common.platform), ("python", "-m", "harness", *redacted_command(given))
+    return play(scenario, common, options_of(common), platform, command=command)
 
 
 def main(argv: list[str] | None = None) -> int:  # noqa: PLR0911 -- one line for each way to end
@@ -188,7 +188,7 @@ def main(argv: list[str] | None = None) -> int:  # noqa: PLR0911 -- one line for
 
 def _fail(message: str, code: int) -> int:
     sys.stdout.flush()
-    click.echo(f"error: {redacted(message)}", err=True)
+    click.echo(f"error: {one_line(redacted(message))}", err=True)
     return code
 
 

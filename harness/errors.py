@@ -14,6 +14,24 @@ EXIT_PLATFORM = 4
 EXIT_INTERRUPTED = 130
 
 
+MOST_TOLD = 600
+"""Characters of an error's line: a value that somebody pasted by mistake is not repeated in full."""
+
+
+def one_line(text: str) -> str:
+    r"""A message as one line that any terminal can show, whatever a value in it holds.
+
+    >>> print(one_line("--set a\nb: give\x1b[2J KEY=VALUE"))
+    --set a\nb: give\x1b[2J KEY=VALUE
+    """
+    shown = "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text.strip())
+    if len(shown) <= MOST_TOLD:
+        return shown
+    # What is wrong stands at the beginning, what to do about it at the end.
+    half = MOST_TOLD // 2
+    return f"{shown[:half]} … {shown[-half:]}"
+
+
 class HarnessError(Exception):
     """One clear line: what is wrong, where, and what to do about it."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -16,11 +15,17 @@ import yaml
 import harness
 from harness.errors import UsageError
 from harness.faults import FAULTS
+from harness.files import is_file, refuse_no_folder, refuse_unwritable
+from harness.paths import FOLDER, PATH
+from harness.plain import value_of
 from harness.platforms.catalog import PLATFORMS, PORTS, PlatformOptions, refuse_foreign
 from harness.platforms.existing import options as existing
+from harness.platforms.local.paths import RunPaths
 
 CHART = Path(harness.__file__).parents[1] / "charts" / "webapp"
 LOCUST_WEB_PORT = 8089
+MOST_KEYS = 50
+"""In the dotted path of a chart value; no chart is nested half as deeply."""
 REPORT_FILES = frozenset({"report.json", "report.txt", "report.html", "report.xml", "report.md", "load", "replay"})
 """What a run leaves in its report folder, and replaces in the next one that is sent there."""
 
@@ -49,7 +54,7 @@ def platform_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options that name a platform; the command gets them as `platform`."""
 
     @click.option("--platform", "name", type=click.Choice(sorted(PLATFORMS)), default="local", show_default=True)
-    @click.option("--run-dir", type=click.Path(path_type=Path, file_okay=False), default=Path(".gateproof"), show_default=True,
+    @click.option("--run-dir", type=FOLDER, default=Path(".gateproof"), show_default=True,
                   help="Folder of this run: keys, kubeconfig, data, logs.")
     @click.option("--gateway-port", type=click.IntRange(1024, 65535), default=8081, show_default=True)
     @click.option("--registry-port", type=click.IntRange(1024, 65535), default=5001, show_default=True)
@@ -64,6 +69,10 @@ def platform_options(command: Callable[..., Any]) -> Callable[..., Any]:
             given={key: own.get(key) for key in typed},
         )
         refuse_foreign(options)
+        refuse_no_folder(run_dir, option="--run-dir")
+        RunPaths(root=options.run_dir).refuse_foreign()
+        if gateway_port == registry_port:
+            raise UsageError(f"--gateway-port and --registry-port are both {gateway_port}: give them two")
         return command(*args, platform=options, **kwargs)
 
     return wrapped
@@ -111,13 +120,13 @@ def common_options(command: Callable[..., Any]) -> Callable[..., Any]:
     @click.option("--users", type=click.IntRange(1, 10_000), help="Requests under way at once (default: by rate).")
     @click.option("--seed", type=click.IntRange(0, 2**53), default=0, show_default=True, help="Of faults and arrivals.")
     @click.option("--timeout", type=click.IntRange(1, 86_400), help="Seconds for the release (default: by the windows).")
-    @click.option("--report-dir", type=click.Path(path_type=Path, file_okay=False), help="For reports and records.")
+    @click.option("--report-dir", type=FOLDER, help="For reports and records.")
     @click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
     @click.option("--keep", is_flag=True, help="Leave the platform and the release running afterwards.")
     @click.option("--no-color", is_flag=True)
     @click.option("--web", is_flag=True, help=f"Open Locust's web UI on 127.0.0.1:{LOCUST_WEB_PORT} during the run.")
-    @click.option("--chart", type=click.Path(path_type=Path), default=CHART, help="Another chart than our own.")
-    @click.option("--values", type=click.Path(path_type=Path), multiple=True, help="A values file for the chart (repeatable).")
+    @click.option("--chart", type=PATH, default=CHART, help="Another chart than our own.")
+    @click.option("--values", type=PATH, multiple=True, help="A values file for the chart (repeatable).")
     @click.option("--set", "set_values", multiple=True, metavar="KEY=VALUE", help="A chart value, such as slo.successRate=0.999.")
     @functools.wraps(command)
     def wrapped(*args: Any, platform: PlatformOptions, window: int, rps: float, users: int | None, seed: int,
@@ -164,24 +173,24 @@ def disturb_option(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def options_of(common: Common) -> Any:
-    """The run's options, with files looked at. Raises UsageError."""
-    from harness.platforms.local.paths import RunPaths, cache_root, make_private  # noqa: PLC0415
+    """The run's options, with files looked at; nothing is made yet, since much can be refused still. Raises UsageError."""
+    from harness.chart import refuse_values_file  # noqa: PLC0415
+    from harness.platforms.local.paths import cache_root  # noqa: PLC0415
     from harness.run import Options  # noqa: PLC0415 -- `--help` should not wait for what only a run needs
 
-    if not (common.chart / "Chart.yaml").is_file():
+    if not is_file(common.chart / "Chart.yaml"):
         raise UsageError(f"--chart {common.chart}: there is no Chart.yaml in it")
     for file in common.values:
-        if not file.is_file():
-            raise UsageError(f"--values {file}: there is no such file")
+        refuse_values_file(file)
     user_values = parse_set(common.set_values)
-    RunPaths(root=common.platform.run_dir).make()
+    refuse_unwritable(common.platform.run_dir, option="--run-dir", folder=True)
     if common.report_dir:
         report_dir = common.report_dir.absolute()
+        refuse_unwritable(report_dir, option="--report-dir", folder=True)
         if report_dir.is_dir() and any(each.name not in REPORT_FILES for each in report_dir.iterdir()):
             raise UsageError(f"--report-dir {report_dir} holds things that are no report: choose a new or an empty folder")
     else:
         report_dir = next_report_dir(common.platform.run_dir / "reports")
-    make_private(report_dir, option="--report-dir")
     return Options(
         chart=common.chart.absolute(), values_files=tuple(v.absolute() for v in common.values),
         user_values=user_values, users=common.users, timeout=common.timeout, keep=common.keep,
@@ -215,13 +224,11 @@ def parse_set(pairs: tuple[str, ...]) -> dict[str, Any]:
     for pair in pairs:
         path, equals, text = pair.partition("=")
         keys = path.split(".")
-        if not equals or not all(keys):
+        if not equals or not all(map(str.strip, keys)) or len(keys) > MOST_KEYS:
             raise UsageError(f"--set {pair}: give KEY=VALUE, such as slo.successRate=0.999")
         try:
-            value = yaml.safe_load(text)
-            json.dumps(value)
-        except (yaml.YAMLError, ValueError, TypeError, RecursionError):
-            # YAML knows dates and more, which a chart's values cannot hold.
+            value = value_of(text)
+        except (yaml.YAMLError, ValueError):
             raise UsageError(f"--set {pair}: the value is not one that JSON could hold: put a text into quotes") from None
         place = tree
         for key in keys[:-1]:
@@ -237,8 +244,10 @@ def parse_numbers(pairs: tuple[str, ...], *, option: str) -> dict[str, float]:
     numbers: dict[str, float] = {}
     for pair in pairs:
         key, _, text = pair.partition("=")
+        if key in numbers:
+            raise UsageError(f"{option} {pair}: {key} was given before")
         try:
-            numbers[key] = float(text)
+            numbers[key] = float(text if key else "")
         except ValueError:
             raise UsageError(f"{option} {pair}: give KEY=NUMBER, such as hang_rate=20") from None
     return numbers

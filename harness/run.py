@@ -20,6 +20,7 @@ from harness.faults import Effect
 from harness.load import Load, LoadSpec
 from harness.observation import Observation, parse_rollout
 from harness.platforms import Endpoints, Images, Platform
+from harness.platforms.local.paths import make_private
 from harness.preload import preload
 from harness.release import (
     RELEASE,
@@ -104,6 +105,7 @@ def run(scenario: Scenario, options: Options, platform: Platform, *, say: Say, s
     platform.setup(say)
     refuse_bad_chart(scenario, options, platform)
     with platform.session(say, keep=options.keep) as endpoints:
+        make_private(options.report_dir, option="--report-dir")
         clear_report(options.report_dir)
         stage = Stage(scenario=scenario, options=options, platform=platform, endpoints=endpoints, say=say, show=show)
         observation = stage.play()
@@ -181,8 +183,7 @@ class Stage:
     def _images(self) -> tuple[BuiltImage, BuiltImage]:
         scenario, crane = self.scenario, self.platform.tools()["crane"]
         settings: dict[str, Any] = dict(scenario.fault.settings)
-        faults = Faults(**settings, seed=scenario.seed)
-        healthy = Faults(seed=scenario.seed)
+        faults, healthy = Faults(**settings, seed=scenario.seed), Faults(seed=scenario.seed)
         source = self.endpoints.images or Images(registry=self.endpoints.registry)
         stable, candidate = (
             supply(Variant(tag=tag, faults=its), source, given=given, crane=crane, cache=self.options.cache)
@@ -246,9 +247,8 @@ class Stage:
             watcher, load, deadline=BASELINE_LIMIT_SECONDS, until=lambda: self._baseline_done(watcher, prometheus, load_started)
         )
         disturber = Disturber(wanted=self.scenario.disturbances, platform=self.platform, load=load, say=self.say)
-        before = watcher.get("rollouts", RELEASE)
-        stable_hash = parse_rollout(before or {}, 0.0).stable_hash
-        self.released_at = released_at = time.time()
+        stable_hash = parse_rollout(watcher.get("rollouts", RELEASE) or {}, 0.0).stable_hash
+        released_at = self.released_at = time.time()
         self.say(f"releasing {self.scenario.candidate}; expected: {scenario_promise(self.scenario)}")
         chart.apply(candidate, trial=uuid.uuid4().hex[:8])
 

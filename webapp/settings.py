@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
+from urllib.parse import urlsplit
 
 from webapp import __version__
 from webapp.fault_reader import PlanError, plan_from_environ
@@ -20,6 +21,15 @@ _INTEGER = re.compile(r"[+-]?\d{1,18}", re.ASCII)
 # These end up in response headers and metric labels, so neither spaces nor control characters may get in.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,127}", re.ASCII)
 _T = TypeVar("_T")
+# What OpenTelemetry's SDK reads at a start, and answers a bad value of with a traceback (or takes its default without a word).
+_QUEUE, _BATCH = "OTEL_BSP_MAX_QUEUE_SIZE", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE"
+_SDK_NUMBERS = {
+    _QUEUE: 1, _BATCH: 1, "OTEL_BSP_SCHEDULE_DELAY": 1, "OTEL_BSP_EXPORT_TIMEOUT": 1, "OTEL_ATTRIBUTE_COUNT_LIMIT": 0,
+    "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT": 0, "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT": 0, "OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT": 0,
+    "OTEL_SPAN_EVENT_COUNT_LIMIT": 0, "OTEL_SPAN_LINK_COUNT_LIMIT": 0, "OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT": 0,
+    "OTEL_LINK_ATTRIBUTE_COUNT_LIMIT": 0,
+}  # fmt: skip
+_SDK_DEFAULTS = {_QUEUE: 2048, _BATCH: 512}
 
 
 class SettingsError(ValueError):
@@ -97,9 +107,27 @@ class _Reader:
     def endpoint(self, *names: str) -> str:
         for name in names:
             text = self.raw(name)
-            if text and not re.fullmatch(r"https?://[^\s/]+\S*", text):
+            if text and not _is_address(text):
                 self.reject(name, "must be an http:// or https:// address", "")
         return next((text for text in map(self.raw, names) if text), "")
+
+
+def _is_address(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        return bool(re.fullmatch(r"https?://[^\s/]+\S*", text) and parts.hostname and (parts.port is None or parts.port > 0))
+    except ValueError:
+        return False
+
+
+def _sdk(read: _Reader) -> None:
+    """Refuse what OpenTelemetry's SDK would stumble over."""
+    found = {
+        name: read.integer(name, default=_SDK_DEFAULTS.get(name, low), low=low, high=2**31 - 1)
+        for name, low in _SDK_NUMBERS.items()
+    }
+    if found[_BATCH] > found[_QUEUE]:
+        read.reject(_BATCH, f"must not exceed {_QUEUE} ({found[_QUEUE]}); its default is {_SDK_DEFAULTS[_BATCH]}", None)
 
 
 def _fault_plan(read: _Reader, environ: Mapping[str, str]) -> FaultPlan:
@@ -125,6 +153,7 @@ def from_environ(environ: Mapping[str, str]) -> Settings:
         faults=_fault_plan(read, environ),
         fault_admin=read.choice("FAULT_ADMIN", ("true", "false"), "false") == "true",
     )
+    _sdk(read)
     if read.problems:
         raise SettingsError("; ".join(read.problems))
     return settings

@@ -20,7 +20,7 @@ def write_bills(folder: Path) -> list[Path]:
     """One bill for the Python lock, and one for each Go module of the toolchain."""
     folder.mkdir(parents=True, exist_ok=True)
     bills = {"python": bill("gateproof-python", python_packages((ROOT / "requirements.lock").read_text()))}
-    for mod in sorted(binaries.TOOLCHAIN.glob("*/go.mod")):
+    for mod in sorted(TOOLCHAIN.glob("*/go.mod")):
         packages = go_packages(mod.read_text(), mod.with_name("go.sum").read_text())
         bills[f"go-{mod.parent.name}"] = bill(f"gateproof-{mod.parent.name}", packages)
     written = []

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from harness.options import Common, common_options, fault_options, options_of
+from harness.paths import FOLDER
 from harness.platforms.catalog import make
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.option("--count", "-n", type=click.IntRange(1, 10_000), default=20, show_default=True, help="How many valid trials.")
-@click.option("--campaign", "folder", type=click.Path(path_type=Path, file_okay=False), default=Path("campaign"),
+@click.option("--campaign", "folder", type=FOLDER, default=Path("campaign"),
               show_default=True, help="The campaign's folder: an interrupted one goes on in it.")
 @click.option("--lanes", type=click.IntRange(1, 32), help="Releases at once (default: as many as the machine carries).")
 @fault_options
@@ -36,7 +37,8 @@ def trials(*, common: Common, count: int, folder: Path, lanes: int | None, injec
     shape: dict[str, Any] = {"window_seconds": common.window, "rps": common.rps, "seed": common.seed}
     scenario = failure(**injected, **shape) if injected else success(**shape)
     campaign = Campaign(scenario=scenario.as_it_is_due(), count=count, folder=folder.absolute(), lanes=lanes)
-    _, summary, facts = run_campaign(campaign, options_of(common), make(common.platform), _say)
+    platform = make(common.platform)
+    _, summary, facts = run_campaign(campaign, options_of(common), platform, _say)
     data = summary_json(campaign, summary, facts)
     (campaign.folder / "summary.json").write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
     (campaign.folder / "points.json").write_text(json.dumps(data["points"], indent=2) + "\n", encoding="utf-8")

@@ -11,6 +11,7 @@ from typing import Any
 
 from harness.campaign.trial import Trial, as_json, from_json
 from harness.errors import UsageError
+from harness.files import MIB, read_text, refuse_unwritable
 from harness.platforms.local.paths import make_private
 
 FORMAT = 1
@@ -30,28 +31,40 @@ class Store:
     def _trials(self) -> Path:
         return self.folder / "trials.jsonl"
 
-    def open(self, spec: Mapping[str, Any]) -> list[Trial]:
-        """Begin, or go on with, the campaign of this specification; returns the trials that are finished.
+    def look(self, spec: Mapping[str, Any]) -> list[Trial]:
+        """The finished trials of the campaign of this specification; nothing is made or changed.
 
         Raises UsageError when the folder holds another campaign, or something else: its trials would be of another gate.
         """
-        make_private(self.folder, option="--campaign")
+        refuse_unwritable(self.folder, option="--campaign", folder=True)
         wanted = {"format": FORMAT, **spec}
         if not self._spec.exists():
-            if any(self.folder.iterdir()):
+            if self.folder.is_dir() and any(self.folder.iterdir()):
                 raise UsageError(f"--campaign {self.folder} holds things that are no campaign: choose a new or an empty folder")
-            self._write_spec(wanted)
             return []
         try:
-            found = json.loads(self._spec.read_text(encoding="utf-8"))
-        except ValueError:
-            raise UsageError(f"{self._spec} cannot be read: choose another folder with --campaign") from None
+            found = json.loads(read_text(self._spec, told=f"--campaign {self.folder}: {self._spec}", most=MIB))
+        except (ValueError, RecursionError):
+            found = None
+        if not isinstance(found, dict):
+            raise UsageError(f"{self._spec} cannot be read: choose another folder with --campaign")
         if found != wanted:
             keys = sorted(key for key in found.keys() | wanted.keys() if found.get(key) != wanted.get(key))
             raise UsageError(
                 f"--campaign {self.folder} holds a campaign with another {', '.join(keys)}: repeat its options, or choose another"
             )
         return list(self._read())
+
+    def begin(self, spec: Mapping[str, Any]) -> None:
+        """Make the folder, or ready one that was looked at for further trials."""
+        make_private(self.folder, option="--campaign")
+        if not self._spec.exists():
+            self._write_spec({"format": FORMAT, **spec})
+        elif self._trials.exists():
+            # A last line without its end was being written when the campaign was interrupted: that trial is run again.
+            whole, _, rest = self._trials.read_text(encoding="utf-8").rpartition("\n")
+            if rest:
+                self._trials.write_text(whole + "\n" if whole else "", encoding="utf-8")
 
     def add(self, trial: Trial) -> None:
         """Keep a finished trial; it is on the disk when this returns."""
@@ -68,13 +81,9 @@ class Store:
     def _read(self) -> Iterator[Trial]:
         if not self._trials.exists():
             return
-        text = self._trials.read_text(encoding="utf-8")
-        # A last line without its end was being written when the campaign was interrupted: that trial is run again.
-        whole, _, rest = text.rpartition("\n")
-        if rest:
-            self._trials.write_text(whole + "\n" if whole else "", encoding="utf-8")
+        whole, _, _ = read_text(self._trials, told=f"--campaign {self.folder}: {self._trials}").rpartition("\n")
         for number, line in enumerate(whole.splitlines(), 1):
             try:
                 yield from_json(json.loads(line))
-            except (ValueError, TypeError):
+            except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
                 raise UsageError(f"{self._trials}, line {number}: no trial: choose another folder with --campaign") from None

@@ -119,7 +119,8 @@ def run_campaign(
 ) -> tuple[list[Trial], Summary, LaneFacts | None]:
     """Run what is missing of a campaign. Raises a HarnessError; every trial that had ended is kept, and it can go on later."""
     store = Store(folder=campaign.folder)
-    trials = store.open(campaign.spec(options))
+    spec = campaign.spec(options)
+    trials = store.look(spec)
     progress = _Progress(campaign=campaign, store=store, platform=platform, say=say, trials=trials)
     facts = None
     if trials:
@@ -128,6 +129,7 @@ def run_campaign(
         platform.setup(say)
         refuse_bad_chart(campaign.scenario, options, platform)
         with platform.session(say, keep=options.keep) as endpoints:
+            store.begin(spec)
             facts = run_jobs(
                 progress.source, options, platform, endpoints, lanes=campaign.lanes, most=campaign.count, say=say,
                 finished=progress.finished,

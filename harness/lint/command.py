@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from harness.errors import EXIT_OK, EXIT_USAGE, UsageError
+from harness.errors import EXIT_OK, EXIT_USAGE, UsageError, one_line
+from harness.paths import PATH, Named
 
 if TYPE_CHECKING:
     from harness.lint.files import Input
@@ -36,11 +37,11 @@ def _scrape(_context: click.Context, _parameter: click.Parameter, value: float) 
 
 
 @click.command()
-@click.argument("files", nargs=-1, metavar="[FILE|FOLDER|-]...")
+@click.argument("files", nargs=-1, type=Named(allow_dash=True), metavar="[FILE|FOLDER|-]...")
 @click.option(
-    "--chart", type=click.Path(path_type=Path), metavar="DIR", help="Render this chart with the pinned helm, and lint the result."
+    "--chart", type=PATH, metavar="DIR", help="Render this chart with the pinned helm, and lint the result."
 )
-@click.option("--values", multiple=True, type=click.Path(path_type=Path), metavar="FILE", help="Values for --chart; repeatable.")
+@click.option("--values", multiple=True, type=PATH, metavar="FILE", help="Values for --chart; repeatable.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="A value for --chart; repeatable.")
 @click.option("--output", type=click.Choice(_FORMATS), default="text", show_default=True)
 @click.option(
@@ -75,9 +76,10 @@ def lint(*, files: tuple[str, ...], rules: bool, output: str, fail_on: str, **gi
     findings = check.lint(found.documents, options)
     if findings or output in ("json", "sarif"):
         click.echo(render.render(output, findings, check.RULES))
-    click.echo(render.summary(findings, len(found.documents)), err=True)
+    if found.documents or not found.unreadable:
+        click.echo(render.summary(findings, len(found.documents)), err=True)
     for line in found.unreadable:
-        click.echo(f"error: {line}", err=True)
+        click.echo(f"error: {one_line(line)}", err=True)
     if found.unreadable:
         return EXIT_USAGE
     return EXIT_FOUND if any(each.severity >= Severity[fail_on.upper()] for each in findings) else EXIT_OK

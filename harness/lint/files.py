@@ -6,7 +6,6 @@ Everything that can be read is; what cannot is told, one line each.
 from __future__ import annotations
 
 import os
-import sys
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import UsageError
+from harness.files import read_bytes, standard_input
 from harness.lint.source import Document, Unreadable, documents
 
 _SUFFIXES = {".yaml", ".yml", ".json"}
@@ -49,7 +49,7 @@ def read(names: Iterable[str]) -> Input:
     found = Input()
     for name in dict.fromkeys(names):
         if name == _STANDARD_INPUT:
-            found.add("<stdin>", sys.stdin.buffer.read())
+            found.add("<stdin>", standard_input(told="standard input"))
             continue
         path = Path(name)
         if path.is_dir():
@@ -64,9 +64,9 @@ def read(names: Iterable[str]) -> Input:
 
 def _add(found: Input, file: Path) -> None:
     try:
-        found.add(str(file), file.read_bytes())
-    except OSError as error:
-        found.unreadable.append(f"{file}: {error.strerror}")
+        found.add(str(file), read_bytes(file, told=str(file)))
+    except UsageError as error:
+        found.unreadable.append(str(error))
 
 
 def _below(folder: Path, found: Input) -> list[Path]:

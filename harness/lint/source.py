@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from harness.lint.model import Path
+from harness.plain import Unbounded, look_through
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 # More than any set of manifests has; an alias inside an alias inside … reaches it at once, and is refused instead of unfolded.
@@ -57,6 +58,7 @@ def documents(file: str, text: str) -> list[Document]:
     ignored = _comments(text)
     found: list[Document] = []
     try:
+        look_through(text)
         for node in yaml.compose_all(text, Loader=_LOADER):
             if node is not None:
                 reader = _Reader()
@@ -64,8 +66,8 @@ def documents(file: str, text: str) -> list[Document]:
                 found += _objects(Document(file=file, value=value, lines=reader.lines, ignored=ignored)) if value else []
     except yaml.YAMLError as error:
         raise Unreadable(_told(error)) from None
-    except RecursionError:
-        raise Unreadable("the values are nested too deeply") from None
+    except Unbounded as error:
+        raise Unreadable(str(error)) from None
     return found
 
 
@@ -146,7 +148,7 @@ class _Reader:
     def _scalar(self, node: yaml.Node) -> Any:
         try:
             value = self._scalars.construct_object(node)
-        except (yaml.YAMLError, ValueError, TypeError, KeyError, IndexError, OverflowError):
+        except (yaml.YAMLError, ValueError, TypeError, AttributeError, KeyError, IndexError, OverflowError):
             return str(node.value)
         # JSON, and so the API server, knows no dates, sets or bytes.
         return value if value is None or isinstance(value, str | bool | int | float) else str(node.value)

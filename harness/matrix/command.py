@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from harness.errors import EXIT_USAGE, UsageError
+from harness.errors import EXIT_USAGE, UsageError, one_line
+from harness.files import MIB, read_text, refuse_unwritable
 from harness.options import CHART, Common, options_of, platform_options
+from harness.paths import FOLDER, OUTPUT, PATH
 from harness.platforms.catalog import PlatformOptions, make
 
 if TYPE_CHECKING:
@@ -19,21 +21,20 @@ if TYPE_CHECKING:
     from harness.matrix.model import Result
 
 DEFAULT_FILE = Path(__file__).with_name("default.yaml")
-MOST_BYTES = 1_000_000
 RESULTS = "matrix.json"
 
 
 @click.command()
-@click.argument("file", required=False, type=click.Path(path_type=Path), metavar="[FILE]")
+@click.argument("file", required=False, type=PATH, metavar="[FILE]")
 @click.option("--list", "only_list", is_flag=True, help="Show the scenarios in the order of running, and run none.")
 @click.option("--schema", is_flag=True, help="Print the JSON schema of a matrix file.")
 @click.option("--lanes", type=click.IntRange(1, 64), help="Scenarios side by side (default: what the machine carries).")
-@click.option("--junit", type=click.Path(path_type=Path, dir_okay=False), help="Write JUnit XML there.")
+@click.option("--junit", type=OUTPUT, help="Write JUnit XML there.")
 @click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
-@click.option("--report-dir", type=click.Path(path_type=Path, file_okay=False), help="For the reports of all scenarios.")
+@click.option("--report-dir", type=FOLDER, help="For the reports of all scenarios.")
 @click.option("--keep", is_flag=True, help="Leave the platform running afterwards.")
-@click.option("--chart", type=click.Path(path_type=Path), default=CHART, help="Another chart than our own.")
-@click.option("--values", type=click.Path(path_type=Path), multiple=True, help="A values file for the chart (repeatable).")
+@click.option("--chart", type=PATH, default=CHART, help="Another chart than our own.")
+@click.option("--values", type=PATH, multiple=True, help="A values file for the chart (repeatable).")
 @click.option("--set", "set_values", multiple=True, metavar="KEY=VALUE", help="A chart value for every scenario.")
 @platform_options
 def matrix(*, file: Path | None, only_list: bool, schema: bool, platform: PlatformOptions, output: str, **given: Any) -> int:
@@ -45,6 +46,8 @@ def matrix(*, file: Path | None, only_list: bool, schema: bool, platform: Platfo
     from harness.matrix import render  # noqa: PLC0415 -- `--help` should not wait for them
     from harness.matrix.parse import SCHEMA_FILE, parse  # noqa: PLC0415
 
+    if schema and (only_list or file):
+        raise UsageError("--schema prints the schema and nothing else: leave FILE and --list out")
     if schema:
         click.echo(SCHEMA_FILE.read_text(encoding="utf-8"), nl=False)
         return 0
@@ -66,14 +69,15 @@ def _run(
     from harness.matrix import render  # noqa: PLC0415
     from harness.matrix.model import exit_code  # noqa: PLC0415
     from harness.matrix.play import Play, refuse_bad_values  # noqa: PLC0415
+    from harness.platforms.local.paths import make_private  # noqa: PLC0415
 
+    made, started = make(platform), time.monotonic()
     options = options_of(Common(
         platform=platform, window=0, rps=0, users=None, seed=0, timeout=None, report_dir=report_dir, output=output, keep=keep,
         color=False, web=False, chart=chart, values=values, set_values=set_values,
     ))  # fmt: skip
-    if junit is not None and not junit.absolute().parent.is_dir():
-        raise UsageError(f"--junit {junit}: there is no folder {junit.absolute().parent}")
-    made, started = make(platform), time.monotonic()
+    if junit is not None:
+        refuse_unwritable(junit, option="--junit", parents=False)
     for entry in entries:
         hand_for(entry.scenario.disturbances, made)
     made.setup(_say)
@@ -95,6 +99,7 @@ def _run(
 
     play = Play(entries=entries, options=options, platform=made, say=_say, finished=finished)
     with made.session(_say, keep=keep) as endpoints:
+        make_private(options.report_dir, option="--report-dir")
         ran = play.run(endpoints, lanes=lanes)
     told = write(ran)
     if output == "json":
@@ -108,21 +113,12 @@ def _run(
 
 def _text(file: Path) -> str:
     """The file's text. Raises UsageError."""
-    try:
-        content = file.read_bytes()
-    except OSError as error:
-        raise UsageError(f"{file}: it cannot be read: {error.strerror}") from None
-    if len(content) > MOST_BYTES:
-        raise UsageError(f"{file}: it has more than {MOST_BYTES} bytes, which no matrix needs")
-    try:
-        return content.decode()
-    except UnicodeDecodeError:
-        raise UsageError(f"{file}: it is no UTF-8 text") from None
+    return read_text(file, told=str(file), most=MIB)
 
 
 def _refuse(problems: Sequence[str]) -> int:
     for problem in problems:
-        click.echo(f"error: {problem}", err=True)
+        click.echo(f"error: {one_line(problem)}", err=True)
     return EXIT_USAGE
 
 

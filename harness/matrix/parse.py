@@ -19,6 +19,7 @@ from harness.disturbances import LOAD, parse_all
 from harness.errors import UsageError
 from harness.faults import FAULTS, HEALTHY, Fault
 from harness.matrix.model import EXPERIMENT_CHECKS, Entry, Expect, decision_of, default_expectation
+from harness.plain import Unbounded, look_through
 from harness.release import merged
 from harness.scenario import Decision, Scenario
 
@@ -58,9 +59,12 @@ class _Loader(yaml.SafeLoader):
 def parse(text: str, *, file: str) -> Table:
     """Read a matrix. Every problem is one line that begins with the file and the scenario that it is in."""
     try:
+        look_through(text)
         tree = _plain(yaml.load(text, Loader=_Loader))  # noqa: S506 -- it is a SafeLoader
     except yaml.YAMLError as error:
         return _refused(file, f"this is no YAML: {_yaml_problem(error)}")
+    except Unbounded as error:
+        return _refused(file, str(error))
     except (ValueError, TypeError, RecursionError, AttributeError):
         return _refused(file, "it holds what JSON could not (a date, a key that is no text, a loop): put texts into quotes")
     try:

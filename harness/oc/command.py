@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from harness.errors import EXIT_OK, UsageError
+from harness.files import refuse_unwritable
 from harness.options import CHART, parse_set
+from harness.paths import OUTPUT, PATH, Named
 
 if TYPE_CHECKING:
     from harness.oc.gate import Gate
@@ -68,9 +70,9 @@ def _weights(_context: click.Context, _parameter: click.Parameter, text: str | N
 
 
 @click.command()
-@click.argument("files", nargs=-1, metavar="[FILE|FOLDER|-]...")
-@click.option("--chart", type=click.Path(path_type=Path), metavar="DIR", help="Render this chart (our own, without FILE).")
-@click.option("--values", multiple=True, type=click.Path(path_type=Path), metavar="FILE", help="Values for --chart; repeatable.")
+@click.argument("files", nargs=-1, type=Named(allow_dash=True), metavar="[FILE|FOLDER|-]...")
+@click.option("--chart", type=PATH, metavar="DIR", help="Render this chart (our own, without FILE).")
+@click.option("--values", multiple=True, type=PATH, metavar="FILE", help="Values for --chart; repeatable.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="A value for --chart; repeatable.")
 @click.option("--rollout", metavar="NAME", help="Which Rollout, if the input has several.")
 @click.option("--weights", callback=_weights, metavar="PERCENTS", help="The steps, for a template without a Rollout: 10,30,60")
@@ -94,8 +96,8 @@ def _weights(_context: click.Context, _parameter: click.Parameter, text: str | N
 @click.option("--scrape-interval", type=float, default=15.0, show_default=True, callback=_positive, metavar="SECONDS",
               help="Of the simulation, and what an irate() sees.")
 @click.option("--seed", type=click.IntRange(0, 2**53), default=0, show_default=True, help="Of the simulation.")
-@click.option("--points", type=click.Path(path_type=Path), metavar="FILE", help="Measured trials, JSON or CSV.")
-@click.option("--plot", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Draw it, as .svg or .png.")
+@click.option("--points", type=PATH, metavar="FILE", help="Measured trials, JSON or CSV.")
+@click.option("--plot", type=OUTPUT, metavar="FILE", help="Draw it, as .svg or .png.")
 @click.option("--compare", callback=_loads, metavar="NUMBERS", help="Further requests/s to draw: 5,20,200")
 @click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
 def oc(*, files: tuple[str, ...], chart: Path | None, values: tuple[Path, ...], settings: tuple[str, ...], rollout: str | None,
@@ -114,8 +116,14 @@ def oc(*, files: tuple[str, ...], chart: Path | None, values: tuple[Path, ...], 
     asked = Asked(**given)
     if pause is not None and not weights:
         raise UsageError("--pause is for --weights: how long each of them lasts")
-    if asked.plot is not None and asked.plot.suffix not in (".svg", ".png"):
-        raise UsageError(f"--plot {asked.plot}: name a file that ends in .svg or .png")
+    if asked.plot is not None:
+        if asked.plot.suffix not in (".svg", ".png"):
+            raise UsageError(f"--plot {asked.plot}: name a file that ends in .svg or .png")
+        refuse_unwritable(asked.plot, option="--plot", parents=False)
+    if rollout is not None and weights:
+        raise UsageError("--weights stand in for a Rollout, and --rollout names one: give one of the two")
+    if rollout is not None and not rollout.strip():
+        raise UsageError("--rollout: the name is empty")
     try:
         gate = read_gate(
             _documents(files, chart, values, settings), weights=weights, without=frozenset(without), rollout=rollout,

@@ -72,9 +72,11 @@ def parse(text: str) -> list[Point]:
 
     """
     try:
-        raw = json.loads(text) if text.lstrip()[:1] in ("[", "{") else _table(text)
-    except ValueError as error:
+        raw = json.loads(text, parse_constant=_refuse) if text.lstrip()[:1] in ("[", "{") else _table(text)
+    except (ValueError, csv.Error) as error:
         raise BadPoints(f"neither JSON nor CSV: {error}") from None
+    except RecursionError:
+        raise BadPoints("it is nested too deeply") from None
     wrong = next(iter(Draft202012Validator(schema()).iter_errors(raw)), None)
     if wrong is not None:
         raise BadPoints(f"{wrong.json_path}: {' '.join(wrong.message.split())[:200]}")
@@ -88,6 +90,10 @@ def parse(text: str) -> list[Point]:
                   label=each.get("label", ""))
         )  # fmt: skip
     return found
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no number of JSON")
 
 
 def _table(text: str) -> list[dict[str, Any]]:

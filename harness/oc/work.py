@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from harness.errors import UsageError
+from harness.files import MIB, read_text
 from harness.oc import advice, points, report
 from harness.oc.advice import Wanted
 from harness.oc.exact import prepare
@@ -73,11 +74,7 @@ def compute(gate: Gate, asked: Asked) -> tuple[Answers, list[Judged]]:
 
 def _read(path: Path) -> list[Point]:
     try:
-        return points.parse(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"--points {path}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise UsageError(f"--points {path}: it is not text in UTF-8") from None
+        return points.parse(read_text(path, told=f"--points {path}", most=16 * MIB))
     except points.BadPoints as error:
         raise UsageError(f"--points {path}: {error}") from None
 

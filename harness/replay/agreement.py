@@ -16,8 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import click
+import jsonschema
 
 from harness.errors import EXIT_OK, EXIT_OTHER_DECISION, UsageError
+from harness.files import read_text
 from harness.lint.subject import ERROR, mapping, sequence
 from harness.observation import parse_time
 from harness.replay import record, samples
@@ -90,12 +92,17 @@ def load(folder: Path) -> tuple[list[dict[str, Any]], list[Series]]:
     """The AnalysisRuns and the series that a run kept. Raises UsageError."""
     place = folder / record.FOLDER if (folder / record.FOLDER).is_dir() else folder
     try:
-        runs = json.loads((place / record.RUNS).read_text(encoding="utf-8"))["items"]
-        text = (place / record.SERIES).read_text(encoding="utf-8")
-        return runs, samples.read(text) if text.strip() else []
-    except OSError as error:
-        told = f"{error.filename} cannot be read ({error.strerror}): it is no report of a run"
-        raise UsageError(f"--replay {folder}: {told}") from None
+        kept = json.loads(read_text(place / record.RUNS, told=str(place / record.RUNS)))
+        text = read_text(place / record.SERIES, told=str(place / record.SERIES))
+        jsonschema.validate(kept, record.KEPT, jsonschema.Draft202012Validator)
+        return kept["items"], samples.read(text) if text.strip() else []
+    except UsageError as error:
+        raise UsageError(f"--replay {folder}: {error}: it is no report of a run") from None
+    except RecursionError:
+        raise UsageError(f"--replay {folder}: it is damaged: nested too deeply") from None
+    except jsonschema.ValidationError as error:
+        where = error.json_path.removeprefix("$.")
+        raise UsageError(f"--replay {folder}: {record.RUNS} is damaged: {where}: {error.message[:200]}") from None
     except (ValueError, KeyError, TypeError, Unreadable) as error:
         raise UsageError(f"--replay {folder}: it is damaged: {error}") from None
 

@@ -10,6 +10,7 @@ import jsonschema
 import yaml
 
 from harness.lint.subject import ERROR, FAILED, INCONCLUSIVE, SUCCESSFUL
+from harness.plain import Unbounded, look_through
 from harness.replay import notation, samples
 from harness.replay.analysis import Outcome
 from harness.replay.notation import Unreadable
@@ -105,13 +106,17 @@ def read(text: str) -> list[Case]:
 
     """
     try:
+        look_through(text)
         given = yaml.load(text, Loader=_Loader)  # noqa: S506 -- a SafeLoader with fewer types
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" (line {mark.line + 1})" if mark else ""
         raise Unreadable(f"it is no YAML: {getattr(error, 'problem', error)}{where}") from None
-    except RecursionError:
-        raise Unreadable("it is nested too deeply") from None
+    except Unbounded as error:
+        raise Unreadable(str(error)) from None
+    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+        # An explicit tag such as !!int or !!timestamp before what is none.
+        raise Unreadable(f"it holds what YAML's tags do not allow: {' '.join(str(error).split())[:200]}") from None
     if given is None:
         raise Unreadable("it is empty")
     errors = sorted(jsonschema.Draft202012Validator(SCHEMA).iter_errors(given), key=lambda each: str(each.json_path))
@@ -141,10 +146,13 @@ def _time(given: Mapping[str, Any], key: str) -> int | None:
 
 def _series(given: Mapping[str, Any], where: str, interval: int) -> dict[tuple[tuple[str, str], ...], Series]:
     found: dict[tuple[tuple[str, str], ...], Series] = {}
+    count = 0
     for index, each in enumerate(given.get("series", ())):
         try:
             labels = notation.labels(each["series"])
-            made = samples.series(labels, ((at * interval, value) for at, value in notation.values(str(each["values"]))))
+            taken = notation.values(str(each["values"]), most=notation.MOST_SAMPLES - count)
+            count += len(taken)
+            made = samples.series(labels, ((at * interval, value) for at, value in taken))
         except Unreadable as error:
             raise Unreadable(f"{where}[{index}]: {error}") from None
         if made.labels in found:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
@@ -12,6 +11,8 @@ from typing import TYPE_CHECKING
 import click
 
 from harness.errors import EXIT_OK, EXIT_OTHER_DECISION, UsageError
+from harness.files import read_text, refuse_unwritable
+from harness.paths import FOLDER, OUTPUT, PATH, Named
 
 if TYPE_CHECKING:
     from harness.replay.cases import Case
@@ -20,23 +21,23 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("files", nargs=-1, metavar="[FILE|FOLDER|-]...")
+@click.argument("files", nargs=-1, type=Named(allow_dash=True), metavar="[FILE|FOLDER|-]...")
 @click.option(
-    "--chart", type=click.Path(path_type=Path), metavar="DIR", help="Render this chart with the pinned helm, and try its gates."
+    "--chart", type=PATH, metavar="DIR", help="Render this chart with the pinned helm, and try its gates."
 )
-@click.option("--values", multiple=True, type=click.Path(path_type=Path), metavar="FILE", help="Values for --chart; repeatable.")
+@click.option("--values", multiple=True, type=PATH, metavar="FILE", help="Values for --chart; repeatable.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="A value for --chart; repeatable.")
 @click.option(
-    "--series", multiple=True, type=click.Path(path_type=Path), metavar="DATA",
+    "--series", multiple=True, type=PATH, metavar="DATA",
     help="Series and cases (YAML), or recorded samples (OpenMetrics, Prometheus' JSON, a run's series.jsonl); repeatable.",
 )
 @click.option("--arg", "args", multiple=True, metavar="NAME=VALUE", help="An argument of the templates; repeatable.")
 @click.option("--at", metavar="TIME", help="When recorded samples are measured (epoch seconds or RFC 3339; default: their end).")
 @click.option("--template", metavar="NAME", help="Try this template only.")
 @click.option("--controller", is_flag=True, help="Have the real rollouts controller judge (starts etcd, API and controller).")
-@click.option("--replay", type=click.Path(path_type=Path, file_okay=False), metavar="REPORT_DIR", help="Decide a run again.")
+@click.option("--replay", type=FOLDER, metavar="REPORT_DIR", help="Decide a run again.")
 @click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
-@click.option("--junit", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write JUnit XML there as well.")
+@click.option("--junit", type=OUTPUT, metavar="FILE", help="Write JUnit XML there as well.")
 def gate(
     *, files: tuple[str, ...], chart: Path | None, values: tuple[Path, ...], settings: tuple[str, ...], series: tuple[Path, ...],
     args: tuple[str, ...], at: str | None, template: str | None, controller: bool, replay: Path | None, output: str,
@@ -51,13 +52,17 @@ def gate(
     from harness.replay.subjects import check_args  # noqa: PLC0415
 
     if replay is not None:
-        if files or chart or series:
-            raise UsageError("--replay brings its own templates and series: give nothing else with it")
+        if files or chart or series or values or settings or args or at or template or controller or junit:
+            raise UsageError("--replay brings its own templates and series: give nothing else with it but --output")
         from harness.replay.agreement import replay_run  # noqa: PLC0415
 
         return replay_run(replay, output=output)
     if not series:
         raise UsageError("nothing to try the gate on: give --series DATA, or --replay REPORT_DIR")
+    if template is not None and not template.strip():
+        raise UsageError("--template: the name is empty")
+    if junit is not None:
+        refuse_unwritable(junit, option="--junit")
     found = _subjects(files, chart, values, settings)
     given = _pairs(args)
     cases = _cases(series, at)
@@ -119,15 +124,11 @@ def _cases(files: tuple[Path, ...], at: str | None) -> list[Case]:
     recorded: list[Series] = []
     for file in files:
         try:
-            text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
+            text = read_text(file, told=f"--series {file}")
             if is_recorded(text):
                 recorded += samples.read(text)
             else:
                 found += cases.read(text)
-        except OSError as error:
-            raise UsageError(f"--series {file}: {error.strerror}") from None
-        except UnicodeDecodeError:
-            raise UsageError(f"--series {file}: it is not text in UTF-8") from None
         except Unreadable as error:
             raise UsageError(f"--series {file}: {error}") from None
     if recorded:

@@ -11,7 +11,7 @@ MOST_SAMPLES = 2_000_000
 """Of one series: more than a day of them at one a second, twenty times over."""
 _NUMBER = r"[+-]?(?:(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?|[iI][nN][fF]|[nN][aA][nN])"
 _ITEM = re.compile(
-    rf"(?P<gap>_)(?:x(?P<gaps>\d+))?|(?P<stale>stale)|(?P<value>{_NUMBER})(?:(?P<step>[+-]{_NUMBER.removeprefix('[+-]?')})?x(?P<times>\d+))?"
+    rf"(?P<gap>_)(?:x(?P<gaps>\d{{1,18}}))?|(?P<stale>stale)|(?P<value>{_NUMBER})(?:(?P<step>[+-]{_NUMBER.removeprefix('[+-]?')})?x(?P<times>\d{{1,18}}))?"
 )
 
 STALE = None
@@ -22,8 +22,8 @@ class Unreadable(ValueError):
     """Not the notation. One line: what, and where."""
 
 
-def values(text: str) -> list[tuple[int, float | None]]:
-    """(position, value) of each sample, positions counting intervals from 0; STALE for a staleness marker.
+def values(text: str, *, most: int = MOST_SAMPLES) -> list[tuple[int, float | None]]:
+    """(position, value) of each sample, at most so many, positions counting intervals from 0; STALE for a staleness marker.
 
     `_` is a gap of one interval and `_xN` of N; `aXN` is a, N + 1 times; `a+bxN` is a, a + b, … with N + 1 values.
 
@@ -40,7 +40,7 @@ def values(text: str) -> list[tuple[int, float | None]]:
         if not match:
             raise Unreadable(f"{item!r} is no value: write numbers, 0+10x30, 5x9, _, _x3 or stale")
         count = int(match["gaps"] or 1) if match["gap"] else 1 + int(match["times"] or 0)
-        if at + count > MOST_SAMPLES:
+        if at + count > MOST_SAMPLES or len(found) + count > most:
             raise Unreadable(f"{item!r}: more than {MOST_SAMPLES} samples")
         if match["stale"]:
             found.append((at, STALE))
@@ -78,7 +78,7 @@ def labels(text: str) -> dict[str, str]:
     return found
 
 
-_DURATION = re.compile(r"(?:(\d+)w)?(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?(?:(\d+)ms)?")
+_DURATION = re.compile("".join(rf"(?:(\d{{1,15}}){unit})?" for unit in ("w", "d", "h", "m", "s", "ms")))
 _UNITS_MS = (7 * 86_400_000, 86_400_000, 3_600_000, 60_000, 1000, 1)
 
 
@@ -93,4 +93,4 @@ def milliseconds(value: object) -> int | None:
     match = _DURATION.fullmatch(value)
     if match:
         return sum(int(part) * unit for part, unit in zip(match.groups(), _UNITS_MS, strict=True) if part)
-    return round(float(value) * 1000) if re.fullmatch(r"\d+(\.\d+)?", value) else None
+    return round(float(value) * 1000) if re.fullmatch(r"\d{1,15}(\.\d+)?", value) else None

@@ -29,6 +29,27 @@ READ_SECONDS = 15.0
 _KEPT = ("name", "namespace", "uid", "labels", "annotations", "creationTimestamp", "ownerReferences")
 
 
+def _each(**properties: Any) -> dict[str, Any]:
+    return {"type": "array", "items": {"type": "object", "properties": properties}}
+
+
+_TEXT, _COUNT = {"type": "string"}, {"type": "integer", "minimum": 0}
+KEPT: dict[str, Any] = {
+    "type": "object", "required": ["items"],
+    "properties": {"items": _each(
+        metadata={"type": "object", "properties": {"name": _TEXT}},
+        spec={"type": "object", "properties": {
+            "metrics": _each(name=_TEXT, provider={"type": "object"}), "args": _each(name=_TEXT),
+        }},
+        status={"type": "object", "properties": {"phase": _TEXT, "metricResults": _each(
+            name=_TEXT, count=_COUNT, error=_COUNT,
+            measurements=_each(phase=_TEXT, value=_TEXT, message=_TEXT, startedAt=_TEXT, finishedAt=_TEXT),
+        )}},
+    )},
+}  # fmt: skip
+"""The JSON schema of RUNS, as far as it is read again: what the API server has checked, a file may hold otherwise."""
+
+
 def keep(folder: Path, runs: Iterable[Mapping[str, Any]], *, since: float, prometheus_url: str) -> str:
     """Write what is needed into `folder`/replay, of AnalysisRuns created from `since` (epoch seconds) on.
 
@@ -75,7 +96,7 @@ def measured(run: Mapping[str, Any]) -> list[float]:
 def args_of(run: Mapping[str, Any]) -> dict[str, str]:
     """The values of its arguments; one from a Secret is left out."""
     found = (mapping(each) for each in sequence(mapping(run.get("spec")).get("args")))
-    return {str(each["name"]): str(each["value"]) for each in found if each.get("value") is not None}
+    return {str(each["name"]): str(each["value"]) for each in found if each.get("name") and each.get("value") is not None}
 
 
 def resolved(run: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

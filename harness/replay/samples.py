@@ -90,6 +90,8 @@ def read(text: str) -> list[Series]:
         return merged(_json(text) if start in ("{", "[") else _open_metrics(text))
     except Unreadable:
         raise
+    except RecursionError:
+        raise Unreadable("it is nested too deeply") from None
     except (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError) as error:
         raise Unreadable(" ".join(f"{type(error).__name__} {error}".split())[:200]) from None
 

@@ -108,38 +108,41 @@ DONE = Trial(index=1, seed=1, valid=True, rolled_back=True, detect_seconds=1.5)
 
 def test_an_interrupted_campaign_goes_on_where_it_stopped(tmp_path: Path) -> None:
     store = Store(folder=tmp_path / "campaign")
-    assert store.open(SPEC) == []
+    assert store.look(SPEC) == []
+    assert not (tmp_path / "campaign").exists(), "what is only looked at is not made"
+    store.begin(SPEC)
     store.add(DONE)
     store.add(dataclasses.replace(DONE, index=2, valid=False, why_invalid="a dead Prometheus"))
-    assert [each.index for each in Store(folder=tmp_path / "campaign").open(SPEC)] == [1, 2]
+    assert [each.index for each in Store(folder=tmp_path / "campaign").look(SPEC)] == [1, 2]
 
 
 def test_a_trial_that_was_being_written_is_run_again(tmp_path: Path) -> None:
     store = Store(folder=tmp_path)
-    store.open(SPEC)
+    store.begin(SPEC)
     store.add(DONE)
     with (tmp_path / "trials.jsonl").open("a") as file:
         file.write('{"index": 2, "seed"')
-    assert store.open(SPEC) == [DONE]
+    assert store.look(SPEC) == [DONE]
+    store.begin(SPEC)
     store.add(dataclasses.replace(DONE, index=2))
-    assert [each.index for each in store.open(SPEC)] == [1, 2]
+    assert [each.index for each in store.look(SPEC)] == [1, 2]
 
 
 def test_another_campaigns_folder_is_refused(tmp_path: Path) -> None:
-    Store(folder=tmp_path).open(SPEC)
+    Store(folder=tmp_path).begin(SPEC)
     with pytest.raises(UsageError, match=r"a campaign with another rps: repeat its options"):
-        Store(folder=tmp_path).open({**SPEC, "rps": 10.0})
+        Store(folder=tmp_path).look({**SPEC, "rps": 10.0})
     (tmp_path / "trials.jsonl").write_text('{"what": 1}\n')
     with pytest.raises(UsageError, match=r"trials\.jsonl, line 1"):
-        Store(folder=tmp_path).open(SPEC)
+        Store(folder=tmp_path).look(SPEC)
     (tmp_path / "campaign.json").write_text("{")
     with pytest.raises(UsageError, match="cannot be read"):
-        Store(folder=tmp_path).open(SPEC)
+        Store(folder=tmp_path).look(SPEC)
     other = tmp_path / "other"
     other.mkdir()
     (other / "mine.txt").write_text("")
     with pytest.raises(UsageError, match="holds things that are no campaign"):
-        Store(folder=other).open(SPEC)
+        Store(folder=other).look(SPEC)
     assert json.loads(json.dumps(SPEC)) == SPEC
 
 

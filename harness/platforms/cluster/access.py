@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from harness.errors import PlatformError, UsageError
+from harness.files import MIB, read_text
+from harness.plain import look_through
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient
@@ -44,14 +46,17 @@ class Access:
 
 def find(kubeconfig: Path | None, context: str, environment: Mapping[str, str] = os.environ) -> Access:
     """The context in this file, or in the one that kubectl would read. Raises UsageError when there is none of that name."""
-    file = (kubeconfig or _usual(environment)).expanduser().absolute()
+    file = kubeconfig or _usual(environment)
     try:
-        found: Any = yaml.safe_load(file.read_text(encoding="utf-8"))
+        file = file.expanduser().absolute()
+        text = read_text(file, told=f"the kubeconfig {file}", most=16 * MIB)
+        look_through(text)
+        found: Any = yaml.safe_load(text)
         contexts = {str(each["name"]): each["context"] for each in found["contexts"] or ()}
         clusters = {str(each["name"]): each["cluster"] for each in found["clusters"] or ()}
-    except OSError as error:
-        raise UsageError(f"the kubeconfig {file} cannot be read ({error.strerror}): name one with --kubeconfig") from None
-    except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, AttributeError):
+    except UsageError as error:
+        raise UsageError(f"{error}: name one with --kubeconfig") from None
+    except (yaml.YAMLError, ValueError, KeyError, TypeError, AttributeError, RuntimeError):
         raise UsageError(f"{file} is no kubeconfig: name one with --kubeconfig") from None
     if context not in contexts:
         raise UsageError(f"--context {context}: {file} has no such context; it has {', '.join(sorted(contexts)) or 'none'}")

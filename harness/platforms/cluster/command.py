@@ -8,7 +8,9 @@ from pathlib import Path
 import click
 
 from harness.errors import UsageError
+from harness.names import is_domain, is_label, is_text
 from harness.options import CHART, parse_set
+from harness.paths import PATH
 
 
 @click.command()
@@ -17,8 +19,8 @@ from harness.options import CHART, parse_set
 @click.option("--group", metavar="NAME", help="The same: a group.")
 @click.option("--service-account", metavar="NAMESPACE:NAME", help="The same: a service account.")
 @click.option("--forward-to", "forwards", multiple=True, metavar="NAMESPACE", help="Also port-forwards to Services of this one.")
-@click.option("--chart", type=click.Path(path_type=Path), default=CHART, help="Another chart than our own.")
-@click.option("--values", type=click.Path(path_type=Path), multiple=True, help="A values file for the chart (repeatable).")
+@click.option("--chart", type=PATH, default=CHART, help="Another chart than our own.")
+@click.option("--values", type=PATH, multiple=True, help="A values file for the chart (repeatable).")
 @click.option("--set", "set_values", multiple=True, metavar="KEY=VALUE", help="A chart value.")
 def role(
     *, namespace: str, user: str | None, group: str | None, service_account: str | None, forwards: tuple[str, ...], chart: Path,
@@ -34,9 +36,10 @@ def role(
     from harness.platforms.cluster.rights import in_namespace, manifest, to_forward  # noqa: PLC0415
 
     subject = _subject(user, group, service_account)
+    others = sorted({checked(each, option="--forward-to") for each in forwards} - {namespace})
     kinds = _kinds(checked(namespace, option="--namespace"), chart, values, parse_set(set_values))
     objects = manifest(in_namespace(kinds, namespace), namespace=namespace, subject=subject)
-    for each in sorted(set(forwards) - {namespace}):
+    for each in others:
         objects += manifest(to_forward(each), namespace=each, subject=subject)
     click.echo(yaml.safe_dump_all(objects, sort_keys=False), nl=False)
     return 0
@@ -45,13 +48,15 @@ def role(
 def _subject(user: str | None, group: str | None, service_account: str | None) -> dict[str, str]:
     from harness.platforms.cluster.rights import RBAC  # noqa: PLC0415
 
-    given = [each for each in (user, group, service_account) if each]
+    given = [each for each in (user, group, service_account) if each is not None]
     if len(given) != 1:
         raise UsageError("say who runs it: one of --user, --group and --service-account")
+    if not is_text(given[0]):
+        raise UsageError(f"--user, --group or --service-account {given[0]}: give a name in one line, of at most 253 characters")
     if not service_account:
         return {"apiGroup": RBAC, "kind": "User" if user else "Group", "name": given[0]}
     namespace, colon, name = service_account.partition(":")
-    if not (namespace and colon and name):
+    if not (colon and is_label(namespace) and is_domain(name)):
         raise UsageError(f"--service-account {service_account}: give NAMESPACE:NAME")
     return {"kind": "ServiceAccount", "namespace": namespace, "name": name}
 

@@ -34,7 +34,7 @@ class Ledger:
             return [Claim(**each) for each in json.loads(self._file.read_text(encoding="utf-8"))]
         except FileNotFoundError:
             return []
-        except (OSError, ValueError, TypeError) as error:
+        except (OSError, ValueError, TypeError, RecursionError) as error:
             raise UsageError(
                 f"{self._file} cannot be read ({error}): look in the cluster for what runs left, then remove the file"
             ) from None

@@ -12,6 +12,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from harness.errors import PlatformError, UsageError
+from harness.names import is_label
 from harness.platforms.cluster.access import Access
 from harness.supervisor.ports import owned_by
 from harness.supervisor.process import Process
@@ -19,7 +20,8 @@ from harness.supervisor.process import Process
 LOOPBACK = "127.0.0.1"
 READY_SECONDS = 20.0
 STOP_SECONDS = 5.0
-_SERVICE = re.compile(r"(?P<namespace>[a-z0-9-]+)/(?P<name>[a-z0-9-]+):(?P<port>[0-9]{1,5})")
+_SERVICE = re.compile(r"(?P<namespace>[^/]+)/(?P<name>[^/:]+):(?P<port>[0-9]{1,5})")
+_HOST = re.compile(r"([A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
 _LISTENS = re.compile(r"^Forwarding from 127\.0\.0\.1:(\d+) ->", re.MULTILINE)
 
 
@@ -66,7 +68,7 @@ def at(url: str, *, option: str) -> At:
     """An address from the command line. Raises UsageError."""
     try:
         parts = urlsplit(url)
-        usable = parts.scheme == "http" and parts.hostname and not parts.username and (parts.port is None or parts.port > 0)
+        usable = parts.scheme == "http" and _HOST.fullmatch(parts.netloc) and (parts.port is None or parts.port > 0)
     except ValueError:
         usable = False
     if not usable or parts.path not in {"", "/"} or parts.query or parts.fragment:
@@ -77,7 +79,8 @@ def at(url: str, *, option: str) -> At:
 def forward(service: str, *, option: str) -> Forward:
     """A Service from the command line. Raises UsageError."""
     match = _SERVICE.fullmatch(service)
-    if match is None or not 0 < int(match["port"]) < 65536:
+    named = match is not None and is_label(match["namespace"]) and is_label(match["name"])
+    if match is None or not named or not 0 < int(match["port"]) < 65536:
         raise UsageError(f"{option} {service}: give NAMESPACE/NAME:PORT, such as istio-system/istio-ingressgateway:80")
     return Forward(namespace=match["namespace"], name=match["name"], port=int(match["port"]))
 

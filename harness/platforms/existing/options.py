@@ -11,6 +11,8 @@ import click
 
 from harness.errors import UsageError
 from harness.images.spec import node_interpreter
+from harness.names import is_domain, is_image, is_label_key, is_label_value, is_registry
+from harness.paths import PATH
 from harness.platforms import Images
 
 PLATFORM = "existing"
@@ -37,7 +39,7 @@ def _option(flag: str, text: str, **told: Any) -> Option:
 
 OPTIONS = (
     _option("--context", "The kube context to use; never the current one by itself.", metavar="NAME"),
-    _option("--kubeconfig", "Where the context is (default: as kubectl has it).", type=click.Path(path_type=Path)),
+    _option("--kubeconfig", "Where the context is (default: as kubectl has it).", type=PATH),
     _option("--namespace", "Where to run (default: one that is made); several for lanes.", multiple=True, metavar="NAME"),
     _option("--namespace-label", "Of namespaces that are made.", multiple=True, metavar="KEY=VALUE"),
     _option("--gateway-url", "The mesh's gateway, to which load is sent.", metavar="http://HOST:PORT"),
@@ -76,7 +78,7 @@ class Parts:
     gateway: tuple[str, str]
     """The option and its value."""
     prometheus: tuple[str, str]
-    prometheus_address: str
+    prometheus_address: str | None
     images: Images
 
 
@@ -97,6 +99,8 @@ def read(given: Mapping[str, Any]) -> ExistingOptions:
     """The options that were given. Raises UsageError for the first that is missing, or contradicts another."""
     if not given.get("context"):
         raise UsageError(f"--platform {PLATFORM} needs --context NAME: the current context is never used by itself")
+    if "gateway_domain" in given and not is_domain(str(given["gateway_domain"])):
+        raise UsageError(f"--gateway-domain {given['gateway_domain']}: give a domain in lower case, such as apps.example.org")
     return ExistingOptions(
         context=str(given["context"]), kubeconfig=given.get("kubeconfig"), namespaces=tuple(given.get("namespace") or ()),
         labels=_labels(given.get("namespace_label") or ()), domain=str(given.get("gateway_domain") or "local"),
@@ -106,7 +110,7 @@ def read(given: Mapping[str, Any]) -> ExistingOptions:
 
 def _parts(given: Mapping[str, Any]) -> Parts:
     gateway, prometheus = (_one_of(given, f"--{part}-url", f"--{part}-service") for part in ("gateway", "prometheus"))
-    address = str(given.get("prometheus_address") or "")
+    address = given.get("prometheus_address")
     return Parts(gateway=gateway, prometheus=prometheus, prometheus_address=address, images=_images(given))
 
 
@@ -115,6 +119,7 @@ def _images(given: Mapping[str, Any]) -> Images:
         str(given.get(key) or "").rstrip("/")
         for key in ("registry", "push_registry", "base_image", "image_stable", "image_canary")
     )
+    _refuse_names(given)
     there = bool(given.get("no_build"))
     if bool(stable) != bool(canary) or there != bool(stable):
         raise UsageError("--no-build, --image-stable and --image-canary belong together: give all three, or --registry")
@@ -129,9 +134,23 @@ def _images(given: Mapping[str, Any]) -> Images:
     return Images(stable=stable, candidate=canary)
 
 
+def _refuse_names(given: Mapping[str, Any]) -> None:
+    """Raise UsageError for the first of the options about images that no image or registry can be called."""
+    checks: tuple[tuple[str, Callable[[str], bool], str], ...] = (
+        ("registry", is_registry, "HOST[:PORT][/PATH], such as registry.example:5000/team"),
+        ("push_registry", is_registry, "HOST[:PORT][/PATH], such as registry.example:5000/team"),
+        ("base_image", is_image, f"an image, such as {BASE}, or {NONE}"),
+        ("image_stable", lambda text: is_image(text, tagged=True), "IMAGE:TAG, such as registry.example/webapp:v1.0"),
+        ("image_canary", lambda text: is_image(text, tagged=True), "IMAGE:TAG, such as registry.example/webapp:v1.1"),
+    )
+    for key, usable, wanted in checks:
+        if key in given and given[key] is not None and not usable(str(given[key]).rstrip("/")):
+            raise UsageError(f"--{key.replace('_', '-')} {given[key]}: give {wanted}")
+
+
 def _one_of(given: Mapping[str, Any], *flags: str) -> tuple[str, str]:
     values = {flag: given.get(flag.removeprefix("--").replace("-", "_")) for flag in flags}
-    found = [(flag, str(value)) for flag, value in values.items() if value]
+    found = [(flag, str(value)) for flag, value in values.items() if value is not None]
     if len(found) != 1:
         raise UsageError(f"--platform {PLATFORM} needs {' or '.join(flags)}" + (", and not both" if found else ""))
     return found[0]
@@ -141,7 +160,7 @@ def _labels(pairs: tuple[str, ...]) -> dict[str, str]:
     labels = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")
-        if not equals or not key:
+        if not equals or not is_label_key(key) or not is_label_value(value):
             raise UsageError(f"--namespace-label {pair}: give KEY=VALUE, such as istio-injection=enabled")
         labels[key] = value
     return labels

@@ -125,10 +125,10 @@ def make(given: Mapping[str, Any], *, run_dir: Path) -> ExistingPlatform:
             "--prometheus-url is on this machine, where the rollouts controller need not be: "
             "say with --prometheus-address where that finds Prometheus (it may be the same)"
         )
-    if parts.prometheus_address:
+    if parts.prometheus_address is not None:
         at(parts.prometheus_address, option="--prometheus-address")
     return ExistingPlatform(
-        **where, gateway=_reach(*parts.gateway), prometheus=prometheus, prometheus_address=parts.prometheus_address,
+        **where, gateway=_reach(*parts.gateway), prometheus=prometheus, prometheus_address=parts.prometheus_address or "",
         images=parts.images,
     )  # fmt: skip
 

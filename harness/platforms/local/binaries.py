@@ -27,7 +27,7 @@ from harness.platforms.local.golang import (
     inside_wheel,
     one_builder,
 )
-from harness.platforms.local.paths import cache_root
+from harness.platforms.local.paths import cache_root, named_folder
 
 KUBERNETES = "v1.37.2"
 ARGO_ROLLOUTS = "github.com/argoproj/argo-rollouts"
@@ -91,7 +91,7 @@ def find() -> Binaries | None:
     """The programs, if they are ready to run. Raises UsageError when GATEPROOF_BIN_DIR names an incomplete folder."""
     named = os.environ.get("GATEPROOF_BIN_DIR")
     if named:
-        binaries = Binaries(folder=Path(named).expanduser().absolute())
+        binaries = Binaries(folder=named_folder(named, by="GATEPROOF_BIN_DIR"))
         if missing := binaries.missing():
             raise UsageError(f"GATEPROOF_BIN_DIR={named} lacks {', '.join(missing)}: complete it, or unset the variable")
         return binaries

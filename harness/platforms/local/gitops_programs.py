@@ -15,7 +15,7 @@ from pathlib import Path
 from harness.errors import PlatformError, UsageError
 from harness.platforms.local import ready
 from harness.platforms.local.golang import TOOLCHAIN, Module, Say, build_modules, cache_key, go, inside_wheel, one_builder
-from harness.platforms.local.paths import cache_root
+from harness.platforms.local.paths import cache_root, named_folder
 
 ARGO_CD = "github.com/argoproj/argo-cd/v3"
 VERSION = "3.6.1"
@@ -74,7 +74,7 @@ def find() -> GitOpsPrograms | None:
     Raises UsageError when GATEPROOF_BIN_DIR names a folder without Argo CD, and PlatformError when git or the wheel is missing.
     """
     named = os.environ.get("GATEPROOF_BIN_DIR")
-    folder = Path(named).expanduser().absolute() if named else _entry()
+    folder = named_folder(named, by="GATEPROOF_BIN_DIR") if named else _entry()
     missing = _missing(folder)
     if named and missing:
         raise UsageError(f"GATEPROOF_BIN_DIR={named} lacks {', '.join(missing)}, which --gitops needs: complete it, or unset it")

@@ -66,17 +66,21 @@ class RunPaths:
         """One log per component."""
         return self.root / "logs"
 
+    def refuse_foreign(self) -> None:
+        """Raise UsageError where the folder holds somebody else's things; nothing is made."""
+        try:
+            if self.root.is_dir() and not self.mark.exists() and any(self.root.iterdir()):
+                raise UsageError(f"{self.root} holds things that are no run's: choose a new or an empty folder with --run-dir")
+        except OSError as error:
+            raise unusable(self.root, error) from None
+
     def make(self) -> None:
         """Create the folders, readable by their owner alone.
 
         Raises UsageError where the folder cannot be written or holds somebody else's things, and PlatformError where its disk
         is full.
         """
-        try:
-            if self.root.is_dir() and not self.mark.exists() and any(self.root.iterdir()):
-                raise UsageError(f"{self.root} holds things that are no run's: choose a new or an empty folder with --run-dir")
-        except OSError as error:
-            raise unusable(self.root, error) from None
+        self.refuse_foreign()
         make_private(self.root)
         try:
             self.mark.touch()
@@ -120,4 +124,15 @@ def unusable(folder: Path, error: OSError, *, option: str = "--run-dir") -> Usag
 def cache_root() -> Path:
     """The user's cache (XDG): built programs and unpacked images, shared by all runs."""
     override = os.environ.get("GATEPROOF_CACHE_DIR")
-    return Path(override).expanduser().absolute() if override else Path(platformdirs.user_cache_dir("gateproof"))
+    return named_folder(override, by="GATEPROOF_CACHE_DIR") if override else Path(platformdirs.user_cache_dir("gateproof"))
+
+
+def named_folder(text: str, *, by: str) -> Path:
+    """The folder that a variable names, `~` unfolded. Raises UsageError where nobody has this home, or no folder this name."""
+    try:
+        folder = Path(text).expanduser().absolute()
+        folder.exists()
+    except (RuntimeError, ValueError, OSError) as error:
+        told = error.strerror if isinstance(error, OSError) else str(error).rstrip(".")
+        raise UsageError(f"{by}={text}: it cannot be used ({told}): name another folder, or unset the variable") from None
+    return folder

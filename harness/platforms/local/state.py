@@ -60,7 +60,7 @@ def read(path: Path) -> State | None:
         return None
     except PermissionError:
         raise UsageError(f"{path} belongs to another user: choose a folder of your own with --run-dir") from None
-    except (ValueError, TypeError, OSError) as error:
+    except (ValueError, TypeError, OSError, RecursionError) as error:
         raise PlatformError(f"{path} cannot be read ({error}): run `down`, or choose another folder with --run-dir") from None
 
 
