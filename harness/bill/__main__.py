@@ -12,6 +12,7 @@ import yaml
 from harness.bill import judge
 from harness.bill.model import bill, go_packages, python_packages
 from harness.platforms.local import binaries, gitops_programs
+from harness.platforms.local.golang import TOOLCHAIN
 
 ROOT = Path(__file__).parents[2]
 
