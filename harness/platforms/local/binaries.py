@@ -117,6 +117,8 @@ def ensure(say: Say, file: ready.Ready | None = None) -> Binaries:
     found = find()
     if found:
         return found
+    if file:
+        ready.check(file)
     binaries = cached()
     with one_builder(binaries.folder, say):
         if binaries.missing() and file:

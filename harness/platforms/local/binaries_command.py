@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from harness.files import refuse_unwritable
+
 
 @click.group()
 def binaries() -> None:
@@ -24,5 +26,6 @@ def pack(output: Path | None, gitops: bool) -> None:
 
     parts = (programs.part(), *((gitops_programs.part(),) if gitops else ()))
     target = (output or Path(archive_name(parts))).absolute()
+    refuse_unwritable(target, option="--output", parents=False)
     checksum = write(parts, target, lambda line: click.echo(line, err=True))
     click.echo(f"{checksum}  {target}")

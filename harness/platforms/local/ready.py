@@ -80,9 +80,20 @@ def named(source: str | None = None, sha256: str | None = None) -> Ready | None:
         raise UsageError(f"{sha_option} without {option}: name the file that the checksum belongs to")
     if source == "":
         raise UsageError(f"{option}: name a file or an address")
-    if source and is_address(source):
+    if source is None:
+        return None
+    ready = Ready(source=source, sha256=sha256.lower() if sha256 else None, option=option)
+    if is_address(source):
         allowed(source, option=option)
-    return Ready(source=source, sha256=sha256.lower() if sha256 else None, option=option) if source else None
+    elif option != FILE_VARIABLE:  # a variable stays set for long after the file has done its work, and may have gone
+        _path(ready)
+    return ready
+
+
+def check(ready: Ready) -> None:
+    """Raise UsageError for a file on this machine that is not there, or has no checksum, before anything is made for it."""
+    if not is_address(ready.source):
+        _checked(ready)
 
 
 def install(ready: Ready, part: Part, say: Say) -> None:
@@ -118,11 +129,13 @@ def _fetch(ready: Ready, room: Path, say: Say) -> tuple[Path, str]:
         say(f"downloading {ready.source}")
         download(ready.source, archive, option=ready.option)
         return archive, wanted
+    return _checked(ready)
+
+
+def _checked(ready: Ready) -> tuple[Path, str]:
+    """A file on this machine, and the checksum that it must have."""
+    path = _path(ready)
     try:
-        path = Path(ready.source).expanduser().absolute()
-        if not path.is_file():
-            raise _wrong(ready, "there is no such file")
-        path.open("rb").close()
         if ready.sha256:
             return path, ready.sha256
         beside = path.with_name(f"{path.name}.sha256")
@@ -131,8 +144,20 @@ def _fetch(ready: Ready, room: Path, say: Say) -> tuple[Path, str]:
                 ready, f"it has no checksum: put {beside.name} beside it, or give its SHA-256 by --sha256 or {SHA256_VARIABLE}"
             )
         return path, _checksum(ready, beside.read_bytes()[:TEXT_BYTES].decode("utf-8", "replace"))
+    except OSError as error:
+        raise _wrong(ready, f"its checksum cannot be read ({error.strerror})") from None
+
+
+def _path(ready: Ready) -> Path:
+    """The file, which is there and can be read."""
+    try:
+        path = Path(ready.source).expanduser().absolute()
+        if not path.is_file():
+            raise _wrong(ready, "there is no such file")
+        path.open("rb").close()
     except (OSError, RuntimeError) as error:  # the second for the home folder of somebody who has none
         raise _wrong(ready, f"it cannot be read ({getattr(error, 'strerror', None) or error})") from None
+    return path
 
 
 def _checksum(ready: Ready, text: str) -> str:

@@ -42,7 +42,7 @@ EXISTING = {
 BASE: dict[str, tuple[str, ...]] = {
     "lint": ("{gate}",), "oc": ("{gate}", "--weights", "10,30"), "gate": ("{gate}", "--series", "{series}"),
     "bump": ("--image", "{image}", "--checkout", "{checkout}"), "role": ("--namespace", "canary", "--user", "ann"),
-    "matrix": (), **dict.fromkeys((*RUNS, "up", "down", "status", "plan", "setup", "dashboards"), ()),
+    "matrix": (), "binaries pack": (), **dict.fromkeys((*RUNS, "up", "down", "status", "plan", "setup", "dashboards"), ()),
 }  # fmt: skip
 """What makes a command whole, so that the bad value is all that is wrong with it."""
 
@@ -74,6 +74,11 @@ TABLE: dict[str, tuple[str, ...]] = {
     "--error-rate": (*FLOATS, "100.1"), "--latency-ms": (*FLOATS, "9001"),
     "--fault-setting": (*PAIRS, "hang_rate", "hang_rate=", "hang_rate=x", "hang_rate=nan", "hang_rate=101", "hang_rate=-1",
                         "hang_rate=1e400", "other=1", "hang_rate=1=2"),
+    "--disturb": ("", "nobody", "etcd@", "etcd@11", "etcd@x", "etcd@10:", "etcd:-1", "etcd:nan", "etcd:1e400", "etcd:601", "@10",
+                  "etcd@each@10", "etcd@10:5:5", "etcd\n"),
+    "--binaries": ("{absent}", "{folder}", "{loop}", "{zero}", "{fifo}", "{long}", "", "http://192.0.2.2/x", "ftp://h/x"),
+    "--sha256": ("", "xyz", "0" * 63, "g" * 64, "0" * 65),
+    "binaries pack --output": ("{folder}", "{below_a_file}", "{loop}", "{long}"),
     "--campaign": ("{file}", "{full}", "{loop}", "{below_a_file}", "{zero}", "{long}"),
     # of somebody's cluster
     "--context": ("", "tema", "team\n", "x" * 5000),
@@ -128,6 +133,7 @@ LESS: dict[str, tuple[str, ...]] = {
 MORE: dict[str, tuple[str, ...]] = {
     "--image-stable": ("--no-build", "--image-canary", "r.example/a:2"),
     "--image-canary": ("--no-build", "--image-stable", "r.example/a:2"),
+    "--sha256": ("--binaries", "{binary}"),
     "--fault-setting": ("--fault", "hang"), "--power": ("--bad", "2"), "--max-false": ("--bad", "2"), "--healthy": ("--bad", "2"),
 }  # fmt: skip
 """What an option needs beside it."""
@@ -171,7 +177,11 @@ CONTRADICTIONS: tuple[tuple[str, str], ...] = (
 
 
 def commands() -> Iterator[tuple[str, click.Command]]:
-    yield from sorted(cli.commands.items())
+    for name, command in sorted(cli.commands.items()):
+        if isinstance(command, click.Group):
+            yield from ((f"{name} {each}", below) for each, below in sorted(command.commands.items()))
+        else:
+            yield name, command
 
 
 def name_of(command: str, parameter: click.Parameter) -> str:
@@ -207,7 +217,7 @@ def whole(command: str, name: str, *, existing: bool) -> list[str]:
             argv += [] if part in (*less, name.rpartition(" ")[2]) else [part, value]
         elif part not in less:
             argv.append(part)
-    return [command, *argv, *MORE.get(name, ())]
+    return [*command.split(), *argv, *MORE.get(name, ())]
 
 
 def table(command: str, parameter: click.Parameter) -> Iterator[Bad]:

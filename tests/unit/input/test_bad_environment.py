@@ -28,6 +28,11 @@ PROGRAMS: tuple[tuple[str, str, str, int, str], ...] = (
         for value in ("{file}", "{below_a_file}", "{loop}", "{long}", "~nobody-of-this-name/x", "/dev/zero")
     ),
     *(
+        ("GATEPROOF_BIN_FILE", value, "setup", 2, "GATEPROOF_BIN_FILE")
+        for value in ("{absent}", "{folder}", "{loop}", "{long}", "{zero}", "{binary}", "~nobody-of-this-name/x", "ftp://h/x")
+    ),
+    *(("GATEPROOF_BIN_SHA256", value, "setup", 2, "GATEPROOF_BIN_SHA256") for value in ("xyz", "0" * 63, "0" * 64)),
+    *(
         ("KUBECONFIG", value, "status --platform existing --context team", 2, "--kubeconfig")
         for value in ("{absent}", "{folder}", "{loop}", "{binary}", "{file}", "{zero}", "{null}", "{long}", "a:b:c",
                       "~nobody-of-this-name/config")

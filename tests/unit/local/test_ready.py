@@ -224,7 +224,7 @@ def test_an_archive_without_a_manifest(tmp_path: Path) -> None:
     assert "does not begin with" in refusal(target, tmp_path, sha256=hashlib.sha256(target.read_bytes()).hexdigest())
 
 
-def test_who_names_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_names_the_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for variable in (ready.FILE_VARIABLE, ready.SHA256_VARIABLE):
         monkeypatch.delenv(variable, raising=False)
     assert named() is None
@@ -234,7 +234,10 @@ def test_who_names_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
     assert named() == Ready(source="some.tar.xz")
     monkeypatch.setenv(ready.SHA256_VARIABLE, "AB" * 32)
     assert named() == Ready(source="some.tar.xz", sha256="ab" * 32)
-    assert named("other") == Ready(source="other", option="--binaries")  # whose checksum the variable does not tell
+    (other := tmp_path / "other").touch()
+    assert named(str(other)) == Ready(source=str(other), option="--binaries")  # whose checksum the variable does not tell
+    with pytest.raises(UsageError, match="no such file"):
+        named(str(tmp_path / "absent"))
 
 
 @pytest.mark.parametrize("pair", [("some", "12"), ("some", "g" * 64), ("some", ""), (None, "0" * 64), ("", None)])
