@@ -11,7 +11,7 @@ from pathlib import Path
 from docs_support import DOCS, shell_blocks
 
 from harness.report import render_json
-from harness.run import REPORTS
+from harness.report_folder import REPORTS
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))
 from report_worlds import report
