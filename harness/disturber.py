@@ -51,8 +51,8 @@ class Disturber:
 
     @property
     def longest(self) -> float:
-        """How many seconds may pass at the most until all is back."""
-        return max((each.seconds + BACK_SECONDS for each in self.wanted), default=0.0)
+        """How many seconds may pass from now at the most until all is back."""
+        return max((limit - self.clock() for _, limit in self._given.values()), default=0.0)
 
     def tick(self, weight: int | None) -> None:
         """Order what is due at this canary weight, in percent, and was not ordered before."""
@@ -63,8 +63,13 @@ class Disturber:
         for each in self.wanted:
             at = each.weight if each.weight is not None else weight
             if at == weight and (each, weight) not in self._given and now - since >= each.kind.delay_seconds:
-                self._given[each, weight] = self._order(each), now + each.seconds + BACK_SECONDS
+                self._given[each, weight] = self._order(each), self._limit(now, each)
                 self.say(f"disturbance: {each.kind.name} killed at {weight} %")
+
+    def _limit(self, now: float, each: Disturbance) -> float:
+        # Orders are carried out one after the other, so this one may have to wait for the last.
+        begins = max((now, *(limit for _, limit in self._given.values())))
+        return begins + each.seconds + BACK_SECONDS
 
     def _order(self, each: Disturbance) -> str:
         if each.kind.name == LOAD:

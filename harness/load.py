@@ -271,13 +271,13 @@ class Load:
 
     def _early_end(self, code: int) -> HarnessError:
         lines = self._last_lines()
+        if told := full(self.folder, option="--report-dir"):
+            return PlatformError(f"{told} (the load could not write down its answers, and ended)")
         if code == EXIT_USAGE:
             return UsageError(lines[-1] if lines else "Locust refused its command line")
         if code == 0:
             limit = self.spec.duration_limit_seconds
             return Inconclusive(f"the load reached its limit of {limit:g} s before the experiment ended; allow it more time")
-        if told := full(self.folder, option="--report-dir"):
-            return PlatformError(f"{told} (the load could not write down its answers, and ended)")
         if code < 0:
             return Inconclusive(
                 f"the load was ended by {_ending(code)} before the release was decided: a canary without users proves nothing; "

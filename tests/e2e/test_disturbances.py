@@ -127,11 +127,16 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 def test_a_disk_that_fills_up_during_the_analysis(disk: Path, place: Place) -> None:
     at = Place(run_dir=disk / "run", gateway_port=place.gateway_port, registry_port=new_place(disk).registry_port)
     process = start("success", "--window", "20", "--rps", "60", "--output", "json", place=at)
-    wait_until(lambda: canary_answers(at), what="traffic on the canary", timeout=120)
-    with contextlib.suppress(OSError), (disk / "filler").open("wb", buffering=0) as filler:
-        while filler.write(bytes(1 << 20)):
-            pass
-    out, err = process.communicate(timeout=120)
+    try:
+        wait_until(lambda: canary_answers(at), what="traffic on the canary", timeout=150)
+        with contextlib.suppress(OSError), (disk / "filler").open("wb", buffering=0) as filler:
+            while filler.write(bytes(1 << 20)):
+                pass
+        out, err = process.communicate(timeout=120)
+    finally:
+        # Whatever went wrong: as long as it runs, its disk cannot be unmounted.
+        process.terminate()
+        process.wait(60)
     ended = Ended(code=process.returncode, out=out, err=err)
     assert ended.code == 4, err
     assert re.search(r"the disk of \S+ is full: make room", ended.error), err
