@@ -107,14 +107,15 @@ def test_a_file_of_values_of_another_kind_is_one_line(helm: Helm, tmp_path: Path
             helm.template("webapp", "webapp", CHART, values_files=[file])
 
 
+TAKEN = [(path, odd) for path in LEAVES for odd in ODD if odd is not None and VALIDATOR.is_valid(with_value(path, odd))]
+"""What is odd and in the schema's sight right: the templates have to refuse it, or to render it."""
+
+
 @settings(max_examples=40)
-@given(st.lists(st.tuples(st.sampled_from(LEAVES), st.sampled_from(ODD)), min_size=1, max_size=3, unique_by=lambda each: each[0]))
+@given(st.lists(st.sampled_from(TAKEN), min_size=1, max_size=3, unique_by=lambda each: each[0]))
 def test_any_change_is_refused_clearly_or_renders(helm: Helm, changes: list[tuple[str, Any]]) -> None:
-    values = dict(changes)
-    if not all(VALIDATOR.is_valid(with_value(path, value)) for path, value in changes):
-        return  # the tests above have these
     try:
-        objects = helm.template("webapp", "webapp", CHART, set_values=values)
+        objects = helm.template("webapp", "webapp", CHART, set_values=dict(changes))
     except UsageError as error:
         assert one_line(str(error)).isprintable()  # noqa: PT017
         return
