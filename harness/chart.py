@@ -16,7 +16,7 @@ import yaml
 
 from harness.errors import HarnessError, PlatformError, UsageError
 from harness.files import MIB, is_file, read_text
-from harness.plain import Unbounded, look_through
+from harness.plain import Unbounded, key_twice, look_through
 
 # What helm prints when the chart, its schema or the values are to blame, rather than the cluster.
 _REFUSED = (
@@ -193,10 +193,13 @@ def refuse_values_file(file: Path) -> None:
     """Raise UsageError for a values file that helm should not be given: it would read a device for ever, or unfold any alias."""
     if not is_file(file):
         raise UsageError(f"--values {file}: there is no values file {file}")
+    text = read_text(file, told=f"--values {file}", most=4 * MIB)
     try:
-        look_through(read_text(file, told=f"--values {file}", most=4 * MIB))
+        look_through(text)
     except Unbounded as error:
         raise UsageError(f"--values {file}: {error}") from None
+    if twice := key_twice(text):
+        raise UsageError(f"--values {file}: {twice} is there twice, and helm would take the last one without a word")
 
 
 def nested(overrides: Mapping[str, object]) -> dict[str, object]:

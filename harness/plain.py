@@ -70,6 +70,29 @@ class _Count:
                 self._sizes[event.anchor] = 1
 
 
+def key_twice(text: str) -> str | None:
+    """The first key that stands twice in one mapping, with its line; None where none does, or where it is no YAML.
+
+    To be called for what was looked through only.
+    """
+    with contextlib.suppress(yaml.YAMLError):
+        waiting, seen = list(yaml.compose_all(text, Loader=PARSER)), set[int]()
+        while waiting:
+            node = waiting.pop()
+            if node is None or id(node) in seen:
+                continue
+            seen.add(id(node))
+            if isinstance(node, yaml.SequenceNode):
+                waiting += node.value
+            elif isinstance(node, yaml.MappingNode):
+                keys = [key for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+                for place, key in enumerate(keys):
+                    if any(other.value == key.value for other in keys[:place]):
+                        return f"{key.value} (line {key.start_mark.line + 1})"
+                waiting += [part for pair in node.value for part in pair]
+    return None
+
+
 def value_of(text: str) -> Any:
     """One YAML value that JSON can hold as well. Raises ValueError or yaml.YAMLError for any other."""
     look_through(text)

@@ -73,13 +73,19 @@ def plan_to_json(plan: FaultPlan) -> dict[str, Any]:
 
 
 def json_value(text: str | bytes) -> object:
-    """Parse strict JSON, without NaN and Infinity; raises ValueError, also for what is nested too deeply."""
+    """Parse strict JSON, without NaN and Infinity or a key twice; raises ValueError, also for what is nested too deeply."""
 
     def refuse(constant: str) -> None:
         raise ValueError(f"{constant} is not JSON")
 
+    def once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            raise ValueError("a key stands twice in one object, and only one of them could count")
+        return found
+
     try:
-        return json.loads(text, parse_constant=refuse)
+        return json.loads(text, parse_constant=refuse, object_pairs_hook=once)
     except RecursionError:
         raise ValueError("nested too deeply") from None
 

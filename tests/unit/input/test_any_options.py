@@ -22,8 +22,7 @@ ENDINGS = {EXIT_OK, EXIT_OTHER_DECISION, EXIT_USAGE, EXIT_INCONCLUSIVE, EXIT_PLA
 DRY = "this is as far as a test goes"
 WORDS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=12)
 NUMBERS = (st.integers() | st.floats()).map(str)
-FILES = ["file", "folder", "absent", "binary", "loop", "gate", "kubeconfig", "points", "series"]
-PATHS = st.sampled_from([f"{{{name}}}" for name in FILES])
+PATHS = st.sampled_from(["{file}", "{folder}", "{absent}", "{binary}", "{loop}", "{gate}", "{kubeconfig}", "{points}"])
 PAIRS = st.tuples(WORDS, WORDS | NUMBERS).map("=".join)
 VALUES = WORDS | NUMBERS | PATHS | PAIRS
 # A number of simulated releases, or of requests, that is right may take its time.
