@@ -21,7 +21,7 @@ STEP_SECONDS = 4.0
 EXPERIMENT_CHECKS = frozenset({
     "observation", "disturbances", "one release", "baseline", "offered load", "load after the abort", "version identity",
     "prometheus", "injected faults", "fault at work", "fault shown", ANALYSIS_SOUND, "measured traffic", MEASURED_OUTCOMES,
-    "decided by the gate",
+    "decided by the gate", "hands off", "same gate", "clock",
 })  # fmt: skip
 """The verdict's checks that can make it inconclusive; the client's share has one for each weight, and is left out."""
 

@@ -233,7 +233,7 @@ def test_users_that_failed_at_another_time_or_for_another_reason_still_count() -
 def test_users_who_got_the_bad_version_while_the_gateway_heard_nothing_are_no_wrong_decision() -> None:
     world = w.good_rollback()
     late = max(world.records, key=lambda each: each["at"])
-    late |= {"version": world.scenario.candidate, "pod": f"webapp-{w.CANDIDATE}-x"}
+    late |= {"version": world.scenario.candidate, "pod": f"webapp-{w.CANDIDATE}-x0abc"}
     assert outcome(world) == (Outcome.OTHER_DECISION, ["time to safe"])
     assert outcome(disturbed(world, "istiod")) == (Outcome.INCONCLUSIVE, ["time to safe"])
     assert outcome(disturbed(world, "argo-rollouts")) == (Outcome.OTHER_DECISION, ["time to safe"])
