@@ -25,7 +25,7 @@ def looks_away() -> w.World:
 def lingering() -> w.World:
     """A rollback after which the candidate still answers: exit code 1."""
     world = w.good_rollback()
-    world.samples[3].update(version="v1.1", pod=f"webapp-{w.CANDIDATE}-zzzzz")
+    world.samples[3].update(version="v1.1", pod=f"webapp-{w.CANDIDATE}-x0abc")
     return world
 
 
