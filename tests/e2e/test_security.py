@@ -72,7 +72,7 @@ def test_what_another_user_of_the_machine_gets(platform: Place) -> None:
         f"{istiod}/debug/configz": 404,
         # Reading is all: what would change or end it is closed.
         f"http://127.0.0.1:{port['envoy_admin']}/quitquitquit": 403,
-        f"http://127.0.0.1:{port['envoy_admin']}/config_dump": 200,
+        f"http://127.0.0.1:{port['envoy_admin']}/config_dump": 403,
     }  # fmt: skip
     done = subprocess.run(
         ["/usr/bin/python3", "-c", ASKED], input=json.dumps(list(expected)), user=NOBODY, group=NOBODY, extra_groups=[], cwd="/",
