@@ -54,6 +54,8 @@ class Sim:
         self.actions: list[tuple[float, act.Action]] = []
         self.auto = auto
         self.api_up = True
+        self.refused: set[type] = set()
+        self.unanswered: set[type] = set()
         self.status: Mapping[str, Any] = {}
         self.entry: Mapping[str, Any] | None = None
         self.deleted = False
@@ -70,6 +72,8 @@ class Sim:
                 return self
 
     def _answer(self, action: act.Action) -> list[Fact]:
+        if type(action) in self.unanswered:
+            return []
         if type(action) in WRITES:
             return [self._write(action)]
         match action:
@@ -82,7 +86,8 @@ class Sim:
         return []
 
     def _write(self, action: act.Action) -> OpDone:
-        if self.api_up:
+        ok = self.api_up and type(action) not in self.refused
+        if ok:
             match action:
                 case act.PatchStatus():
                     self.status = action.status
@@ -92,7 +97,7 @@ class Sim:
                     self.entry = None
                 case act.DeletePod():
                     self.deleted = True
-        return OpDone(op=WRITES[type(action)], ok=self.api_up)
+        return OpDone(op=WRITES[type(action)], ok=ok)
 
     def run(self, seconds: float) -> Sim:
         """Let time pass, stepping whenever the plan asked to be woken."""

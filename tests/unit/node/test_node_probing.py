@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from node_sim import T0, Sim, pod_dict
 
 from harness.platforms.local.node import actions as act
+from harness.platforms.local.node.facts import Op, OpDone
 from harness.platforms.local.node.probing import count
 from harness.platforms.local.node.spec import Probe, ProbeKind, TcpSocket
 from harness.platforms.local.node.state import ProbeState
@@ -34,6 +35,22 @@ def test_first_probe_runs_as_soon_as_the_port_opens() -> None:
     assert not sim.ready
     assert sim.probe(ok=True).ready
     assert sim.did(act.PutWorkloadEntry)
+
+
+def test_a_pod_is_ready_for_others_only_once_the_mesh_can_find_it() -> None:
+    # The controller gives it users as soon as it is ready: a gateway without its address answered 503.
+    sim = sim_with(readinessProbe=HTTP).port()
+    sim.unanswered = {act.PutWorkloadEntry}
+    assert not sim.probe(ok=True).ready
+    assert sim.did(act.PutWorkloadEntry)
+    assert sim.news(OpDone(op=Op.ENTRY, ok=True)).ready
+
+
+def test_an_entry_that_cannot_be_written_keeps_no_pod_from_being_ready() -> None:
+    sim = sim_with(readinessProbe=HTTP).port()
+    sim.refused = {act.PutWorkloadEntry}
+    assert sim.probe(ok=True).ready
+    assert not sim.entry
 
 
 def test_port_that_never_opens_is_probed_after_one_period() -> None:

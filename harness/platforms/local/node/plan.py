@@ -197,7 +197,22 @@ def _status(pod: Pod, state: PodState, host_ip: str, now: float) -> tuple[PodSta
     wanted = pod_status(pod, state, host_ip)
     if state.gone or state.deleted or wanted == state.written or not _free(state, Op.STATUS, now):
         return state, []
+    if _awaits_entry(pod, state):
+        return state, []
     return replace(_send(state, Op.STATUS), sent_status=wanted), [PatchStatus(status=wanted)]
+
+
+def _awaits_entry(pod: Pod, state: PodState) -> bool:
+    """Whether the pod becomes ready, and the mesh cannot find it yet: whoever acts on its readiness sends users to it at once.
+
+    A write that fails is not waited for again: whatever keeps the entry from being written, the pod is ready.
+    """
+    if not summarize(pod, state).ready or state.address is None or _op(state, Op.ENTRY).failures:
+        return False
+    told = (state.written or {}).get("conditions", ())
+    if any(each["type"] == "Ready" and each["status"] == "True" for each in told):
+        return False
+    return not state.entry_sure or state.entry != workload_entry(pod, state.address)
 
 
 def _delete(pod: Pod, state: PodState, host_ip: str, now: float) -> tuple[PodState, list[Action]]:
