@@ -23,6 +23,7 @@ from harness.observation import (
     hash_of_release,
     image_ids,
     images_by_hash,
+    owned_by,
     parse_analysis_run,
     parse_response,
     parse_rollout,
@@ -129,7 +130,7 @@ def observation_of(
         (seen.at, seen.object)
         for kind in ("rollouts", "virtualservices", "analysisruns")
         for seen in watcher.history(kind)
-        if not seen.deleted and (kind == "analysisruns" or seen.name == RELEASE)
+        if not seen.deleted and (owned_by(seen.object, uid) if kind == "analysisruns" else seen.name == RELEASE)
     ]
     return Observation(
         namespace=endpoints.namespace, rollout_uid=uid, stable_hash=stable_hash,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import errno
 import os
 import select
 import stat
@@ -117,7 +118,8 @@ def refuse_unwritable(path: Path, *, option: str, folder: bool = False, parents:
         if not folder and path.is_dir():
             raise UsageError(f"{option} {path}: it is a folder, where a file is wanted")
         if not os.access(place, os.W_OK | os.X_OK):
-            raise UsageError(f"{option} {path}: nothing can be made in {place}: choose another place")
+            why = errno.EROFS if os.statvfs(place).f_flag & os.ST_RDONLY else errno.EACCES
+            raise UsageError(f"{option} {path}: nothing can be made in {place} ({os.strerror(why)}): choose another place")
     except OSError as error:
         raise UsageError(f"{option} {path}: it cannot be used ({error.strerror}): choose another place") from None
 

@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 PARSER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+MERGE = "tag:yaml.org,2002:merge"
 MOST_VALUES = 500_000
 """More than any set of manifests has."""
 MOST_DEPTH = 200
@@ -85,10 +86,13 @@ def key_twice(text: str) -> str | None:
             if isinstance(node, yaml.SequenceNode):
                 waiting += node.value
             elif isinstance(node, yaml.MappingNode):
-                keys = [key for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-                for place, key in enumerate(keys):
-                    if any(other.value == key.value for other in keys[:place]):
+                keys = set[tuple[str, str]]()
+                for key, _ in node.value:
+                    if not isinstance(key, yaml.ScalarNode) or key.tag == MERGE:
+                        continue
+                    if (key.tag, key.value) in keys:
                         return f"{key.value} (line {key.start_mark.line + 1})"
+                    keys.add((key.tag, key.value))
                 waiting += [part for pair in node.value for part in pair]
     return None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import threading
 
@@ -10,7 +11,9 @@ def preload(*modules: str) -> None:
     """Import these modules in the background. Whoever needs one sooner waits for it, as for any import under way."""
 
     def work() -> None:
-        for each in modules:
-            importlib.import_module(each)
+        # What cannot be imported is the business of whoever needs it.
+        with contextlib.suppress(Exception):
+            for each in modules:
+                importlib.import_module(each)
 
     threading.Thread(target=work, daemon=True, name="preload").start()

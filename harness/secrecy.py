@@ -6,10 +6,10 @@ import re
 from collections.abc import Sequence
 
 HIDDEN = "***"
-_USERINFO = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)[^/@\s]*:[^/@\s]*@")
+_USERINFO = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)[^/@\s\"'<>]*:[^/@\s\"'<>]*@")
 _WORDS = r"pass(?:word|wd|phrase)?|secret|token|credentials?|api[-_.]?key|private[-_.]?key|auth"
 _SECRET_KEY = re.compile(rf"(?:^|[._-])(?:{_WORDS})$|(?:Password|Secret|Token|Credential|ApiKey|PrivateKey)$", re.IGNORECASE)
-_QUERY = re.compile(rf"(?P<key>[?&](?:{_WORDS})=)[^&\s]+", re.IGNORECASE)
+_QUERY = re.compile(rf"(?P<key>[?&](?:{_WORDS})=)[^&\s\"'<>\\]+", re.IGNORECASE)
 
 
 def redacted(text: str) -> str:

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,9 @@ class Listed:
         return frozenset((str(each["metadata"].get("uid", "")), _version(each)) for each in self.objects.values())
 
 
+TIMED = frozenset({"rollouts", "virtualservices"})
+LATE_SECONDS = 3.0
+"""How much later than it was written a version of these may be seen. The API notes whole seconds: one of them is that."""
 KINDS = ("rollouts", "analysisruns", "virtualservices", "replicasets", "pods")
 
 
@@ -79,6 +83,8 @@ class Watcher:
         self._stop = threading.Event()
         self._error: str | None = None
         self._gaps: list[float] = []
+        self._broken: dict[str, float] = {}
+        """Since when each watch that is broken off now has been."""
         self._clock_ahead = _clock_ahead()
         self._versions: dict[str, int] = {}
         """Up to which version of the API's store each kind was followed without a gap."""
@@ -115,8 +121,8 @@ class Watcher:
 
     @property
     def gaps(self) -> tuple[float, ...]:
-        """When a watch broke off and what it missed could not be fetched afterwards, in epoch seconds."""
-        return tuple(self._gaps)
+        """When a watch broke off whose misses were not fetched afterwards, or too late to say when they were; epoch seconds."""
+        return (*self._gaps, *self._broken.copy().values())
 
     @property
     def clock_step(self) -> float:
@@ -144,20 +150,24 @@ class Watcher:
         return None if seen is None or seen.deleted else seen.object
 
     def _follow(self, kind: str, function: Callable[..., Any], arguments: dict[str, Any]) -> None:
-        broke_at: float | None = None
         while not self._stop.is_set():
             try:
                 listed = self._list(kind, function, arguments)
-                if broke_at is not None and not self._fetch_missed(kind, function, arguments, listed):
-                    self._gaps.append(broke_at)
-                broke_at = None
+                broke_at, known = self._broken.get(kind), len(self._seen)
+                if broke_at is not None:
+                    fetched = self._fetch_missed(kind, function, arguments, listed)
+                    if not fetched or self._too_late(kind, self._seen[known:]):
+                        self._gaps.append(broke_at)
+                    del self._broken[kind]
                 self._follow_from(kind, function, arguments, listed)
             except Exception as error:
                 self._error = f"{type(error).__name__}: {error}".splitlines()[0]
-                broke_at = broke_at or time.time()
+                self._broken.setdefault(kind, time.time())
                 self._stop.wait(RETRY_SECONDS)
-        if broke_at is not None:
-            self._gaps.append(broke_at)
+
+    def _too_late(self, kind: str, seen: Iterable[Seen]) -> bool:
+        """Whether one of these versions, of what tells steps and weights apart, was written well before it was seen."""
+        return kind in TIMED and any(each.kind == kind and each.at - written_at(each.object) > LATE_SECONDS for each in seen)
 
     def _list(self, kind: str, function: Callable[..., Any], arguments: dict[str, Any], version: int | None = None) -> Listed:
         """The objects there are, or were at this version of the API's store."""
@@ -184,6 +194,8 @@ class Watcher:
                     continue
                 if after.version - before.version <= 1:
                     self._take(kind, after)
+                    # Should this break off too, it goes on from here.
+                    self._versions[kind] = after.version
                     continue
                 lists += 1
                 if lists > MOST_LISTS or self._stop.is_set():
@@ -243,6 +255,12 @@ class Watcher:
                 self._latest.pop(key, None)
                 return
             self._latest[key] = seen
+
+
+def written_at(found: Mapping[str, Any]) -> float:
+    """When an object was last written, as the API noted it, in epoch seconds; now where it noted nothing."""
+    noted = [each["time"] for each in found.get("metadata", {}).get("managedFields") or () if each.get("time")]
+    return max((datetime.fromisoformat(str(each)).timestamp() for each in noted), default=time.time())
 
 
 def _clock_ahead() -> float:

@@ -35,6 +35,7 @@ from harness.observation.measure import (
 from harness.observation.parse import (
     hash_of_release,
     images_by_hash,
+    owned_by,
     parse_analysis_run,
     parse_response,
     parse_rollout,
@@ -69,6 +70,7 @@ __all__ = [
     "image_ids",
     "images_by_hash",
     "metric_bounds",
+    "owned_by",
     "parse_analysis_run",
     "parse_response",
     "parse_rollout",

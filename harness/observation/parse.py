@@ -153,9 +153,21 @@ def _condition(metric: Object) -> str:
 
 def _forgiven(metric: Object) -> str:
     # No count means one measurement, unless there is an interval: then it goes on until it is ended, and has no last one.
-    count = int(metric.get("count") or (0 if metric.get("interval") else 1))
-    limit = int(metric.get("failureLimit") or 0)
-    return f"{limit} of its {count} measurements may fail" if 0 < count <= limit else ""
+    count = _whole(metric.get("count"), otherwise=0 if metric.get("interval") else 1)
+    limit = _whole(metric.get("failureLimit"), otherwise=0)
+    if limit is not None and limit < 0:
+        return "any number of its measurements may fail"
+    if count is None or limit is None or not 0 < count <= limit:
+        return ""
+    return f"{limit} of its {count} measurements may fail"
+
+
+def _whole(given: object, *, otherwise: int) -> int | None:
+    """A number that may be text; None for an argument's name, which stands for one that is not told here."""
+    try:
+        return int(str(given)) if given not in (None, "") else otherwise
+    except ValueError:
+        return None
 
 
 def _parse_metric(result: Object, declared: Object) -> MetricResult:
@@ -193,13 +205,18 @@ def parse_response(record: Object) -> ResponseRecord:
     )
 
 
+def owned_by(found: Object, uid: str) -> bool:
+    """Whether the object of this uid is an owner of this one."""
+    return any(ref.get("uid") == uid for ref in found.get("metadata", {}).get("ownerReferences") or ())
+
+
 def images_by_hash(replica_sets: Iterable[Object], rollout_uid: str, *, container: str = "webapp") -> dict[str, str]:
     """The image of each ReplicaSet of this rollout, by its pod-template hash."""
     images = {}
     for replica_set in replica_sets:
-        metadata = replica_set.get("metadata", {})
-        if any(ref.get("uid") == rollout_uid for ref in metadata.get("ownerReferences", ())):
-            images[str(metadata.get("labels", {}).get(HASH_LABEL, ""))] = _image(replica_set.get("spec", {}), container)
+        if owned_by(replica_set, rollout_uid):
+            pod_hash = str(replica_set["metadata"].get("labels", {}).get(HASH_LABEL, ""))
+            images[pod_hash] = _image(replica_set.get("spec", {}), container)
     return images
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from harness.observation import MetricResult, Observation, StepAnalysis, weight_steps
 from harness.observation.facts import TIMESTAMP_RESOLUTION_SECONDS, WATCH_LAG_SECONDS
 from harness.scenario import REQUESTS_METRIC, Decision, Scenario
@@ -127,31 +129,37 @@ def gate_conditions(scenario: Scenario, observation: Observation) -> Check:
 
     The thresholds between are the user's to choose; a gate that can only say yes, or only no, is none.
     """
-    problems = []
+    problems, unread = [], []
     for run in observation.step_analyses:
         for metric in run.metrics:
             told = f"{metric.name} of {run.name}"
             if metric.forgiven:
                 problems.append(f"{told} cannot fail: {metric.forgiven}")
             if metric.name in {*scenario.objectives, REQUESTS_METRIC}:
-                problems += [f"{told} {why}" for why in _one_sided(scenario, metric)]
-    return decision_check(
+                found = _one_sided(scenario, metric)
+                if found is None:
+                    unread.append(f"{told}: whether it can decide both ways cannot be told of {metric.condition}")
+                problems += [f"{told} {why}" for why in found or ()]
+    check = decision_check(
         "gate conditions",
         not problems and bool(observation.step_analyses),
         "every metric has a success condition that can decide both ways",
-        "; ".join(problems) or f"{sum(len(run.metrics) for run in observation.step_analyses)} conditions",
+        "; ".join([*problems, *unread]) or f"{sum(len(run.metrics) for run in observation.step_analyses)} conditions",
     )
+    return replace(check, passed=None) if unread and not problems else check
 
 
-def _one_sided(scenario: Scenario, metric: MetricResult) -> list[str]:
-    """What keeps a condition from accepting the best value there is and refusing the worst one."""
+def _one_sided(scenario: Scenario, metric: MetricResult) -> list[str] | None:
+    """What keeps a condition from accepting the best value there is and refusing the worst one; None when that cannot be told."""
     objective = scenario.objectives.get(metric.name)
     best, worst = (0.0, 1.0) if objective is not None and objective.at_least is None else (1.0, 0.0)
     if metric.name == REQUESTS_METRIC:
         best = FULL_TRAFFIC * max(1.0, scenario.expected_requests(0))
     found = {value: accepts(metric.condition, value) for value in (best, worst)}
-    if not metric.condition or None in found.values():
-        return [f"has no success condition that can be read: {metric.condition or '(none)'}"]
+    if not metric.condition:
+        return ["has no success condition"]
+    if None in found.values():
+        return None
     problems = [] if found[best] else [f"refuses even {best:g}: {metric.condition}"]
     return problems + ([f"accepts even {worst:g}: {metric.condition}"] if found[worst] else [])
 

@@ -13,7 +13,7 @@ def row(look: dict[str, Any]) -> str:
     parts = [look["parts"][name]["memory_mib"] for name in ("kube-apiserver", "etcd", "prometheus")]
     whole = [look["memory_mib"], *parts, look["disk_mib"]]
     counted = [look[key] for key in ("processes", "threads", "open_files", "objects")]
-    cells = [look.get("releases", 0), look.get("seconds", "–"), *(f"{each:.0f}" for each in whole), *counted]
+    cells = [look.get("releases", 0), look.get("seconds", "-"), *(f"{each:.0f}" for each in whole), *counted]
     return f"| {' | '.join(map(str, cells))} |"
 
 

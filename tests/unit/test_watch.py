@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from kubernetes.client import ApiException
 
 from harness import watch as module
-from harness.watch import Watcher
+from harness.watch import Seen, Watcher
 
 
 def made(name: str, version: str, kind: str = "ADDED") -> dict[str, Any]:
@@ -45,7 +46,7 @@ def follow(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Watcher, Api]
         watcher = Watcher.__new__(Watcher)
         vars(watcher).update(
             _lock=threading.Lock(), _seen=[], _latest={}, _stop=threading.Event(), _error=None, _gaps=[],
-            _versions={},
+            _versions={}, _broken={},
             _synced={"pods": threading.Event()},
             _keep_history=keep_history,
         )  # fmt: skip
@@ -86,6 +87,28 @@ def test_without_history_only_what_is_there_is_kept(follow: Callable[..., tuple[
     assert len(watcher._latest) == 1
 
 
+def test_a_watch_that_is_still_broken_when_somebody_asks_is_a_gap(follow: Callable[..., tuple[Watcher, Api]]) -> None:
+    watcher, _ = follow([])
+    watcher._broken["pods"] = 1700.0
+    assert watcher.gaps == (1700.0,)
+
+
+def test_a_weight_that_was_written_well_before_it_was_seen_is_late(follow: Callable[..., tuple[Watcher, Api]]) -> None:
+    watcher, _ = follow([])
+
+    def late(kind: str, seconds: float, **metadata: Any) -> bool:
+        noted = datetime.fromtimestamp(1_700_000_000 - seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        fields = {"managedFields": [{"time": "2020-01-01T00:00:00Z"}, {"time": noted}]}
+        found = {"metadata": {"name": "webapp", **fields, **metadata}}
+        return watcher._too_late(kind, [Seen(at=1_700_000_000.0, kind=kind, deleted=False, object=found)])
+
+    assert late("virtualservices", 8)
+    assert late("rollouts", 8)
+    assert not late("rollouts", 2)
+    assert not late("pods", 8)
+    assert not late("rollouts", 8, managedFields=None)  # nothing is noted, so nothing is known
+
+
 class Past(Api):
     """… whose store remembers what it held at each version."""
 
@@ -95,9 +118,13 @@ class Past(Api):
         """From a version on, the objects that there are, with the version of each."""
         self.lists = 0
         self.forgotten = 0
+        self.away = frozenset[int]()
+        """Which of the lists are not answered."""
 
     def list(self, resource_version: str | None = None, **_: Any) -> dict[str, Any]:
         self.lists += 1
+        if self.lists in self.away:
+            raise ApiException(status=503)
         at = int(resource_version or max(self.store))
         if at <= self.forgotten:
             raise ApiException(status=410)
@@ -147,6 +174,23 @@ def test_what_a_break_missed_is_fetched_from_the_stores_past(broken: Callable[..
     assert seen(watcher) == [("a", "117", False), ("a", "118", False), ("a", "118", True), ("c", "301", False), ("b", "95", True)]
     assert watcher.gaps == ()
     assert api.lists < 60
+
+
+@pytest.mark.parametrize("away", range(3, 50, 2))
+def test_an_api_that_goes_away_again_meanwhile_makes_no_version_come_twice(
+    broken: Callable[..., tuple[Watcher, Past]], monkeypatch: pytest.MonkeyPatch, away: int
+) -> None:
+    made = Past.__init__
+
+    def init(past: Past, *arguments: Any) -> None:
+        made(past, *arguments)
+        past.away = frozenset({away})
+
+    monkeypatch.setattr(Past, "__init__", init)
+    versions = (117, 130, 300, 310, 4000)
+    watcher, _ = broken({version: {"a": str(version), "b": "95"} for version in versions})
+    assert seen(watcher) == [("a", str(version), False) for version in versions]
+    assert watcher.gaps == ()
 
 
 def test_nothing_is_asked_of_the_past_where_nothing_changed(broken: Callable[..., tuple[Watcher, Past]]) -> None:

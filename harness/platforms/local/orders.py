@@ -36,6 +36,12 @@ def give(folder: Path, *, components: tuple[str, ...], seconds: float, empty: bo
     return order.key
 
 
+def forget(folder: Path) -> None:
+    """Remove the orders that an earlier owner left undone: they were for its platform."""
+    for path in folder.glob("order-*"):
+        path.unlink(missing_ok=True)
+
+
 def take(folder: Path) -> list[Order]:
     """The orders that wait, the oldest first; each is handed out once. What cannot be read is dropped."""
     found = []

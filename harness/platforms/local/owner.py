@@ -16,11 +16,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from harness.disk import full
 from harness.errors import HarnessError, PlatformError
 from harness.platforms.local import binaries, gitops_programs, orders, seed, state
 from harness.platforms.local.paths import RunPaths
 from harness.platforms.local.plan import claimed_addresses, configure, prepare, validated
-from harness.supervisor.errors import ComponentExited
+from harness.supervisor.errors import ComponentError, ComponentExited
 from harness.supervisor.ports import check_ports
 from harness.supervisor.spawn import set_parent_death_signal
 from harness.supervisor.status import Event
@@ -63,8 +64,10 @@ class Owner:
                 self._write(phase="stopped" if self._stop else "failed", error=str(error), exit_code=error.exit_code)
             return 0 if self._stop else error.exit_code
         except OSError as error:
-            failure = PlatformError(f"the platform in {self._paths.root} failed: {error}")
-            self._write(phase="failed", error=str(failure), exit_code=failure.exit_code)
+            told = full(self._paths.root, option="--run-dir") or f"the platform in {self._paths.root} failed: {error}"
+            failure = PlatformError(told)
+            with contextlib.suppress(HarnessError, OSError):
+                self._write(phase="failed", error=str(failure), exit_code=failure.exit_code)
             return failure.exit_code
         finally:
             if self._supervisor:
@@ -91,7 +94,12 @@ class Owner:
         self._supervisor = Supervisor(plan, self._paths.logs, self._on_event)
         if self._stop:
             raise PlatformError("stopped while starting")
-        self._supervisor.start()
+        try:
+            self._supervisor.start()
+        except ComponentError as error:
+            if error.name in seed.PROVED_BY and not self._stop:
+                seed.discard(planted)
+            raise
         if args.detach:
             # Before anybody can see that it is ready, and leave.
             set_parent_death_signal(0)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import harness
 from harness.errors import PlatformError
-from harness.platforms.local import binaries, identities, seed
+from harness.platforms.local import binaries, identities, orders, seed
 from harness.platforms.local.components import components, files
 from harness.platforms.local.config import GATEWAY_PORT, LOOPBACK, REGISTRY_PORT, LocalConfig, Ports
 from harness.platforms.local.gitops_programs import GitOpsPrograms
@@ -47,6 +47,7 @@ def prepare(config: LocalConfig) -> None:
     """Start from nothing: old data is removed, keys and configuration are made anew."""
     paths = config.paths
     paths.make()
+    orders.forget(paths.root)
     for folder in (paths.data, paths.config, paths.pki, paths.logs):
         shutil.rmtree(folder, ignore_errors=True)
     paths.make()

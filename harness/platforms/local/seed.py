@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -27,6 +28,10 @@ from harness.supervisor.supervisor import Supervisor
 
 FORMAT = 1
 """Of what a seed holds beyond its sources; another number makes every older seed another one's."""
+KEPT_SECONDS = 14 * 86400.0
+"""A seed that was made longer ago than this, for programs that are not these, is removed when another is made."""
+PROVED_BY = frozenset({"etcd", "kube-apiserver", "roles", "crds-served"})
+"""The components of a seeded platform that fail where its seed is no good."""
 _MAKERS = ("etcd", "kube-apiserver", "kubectl")
 
 Configure = Callable[[RunPaths], LocalConfig]
@@ -65,10 +70,35 @@ def make(programs: Binaries, configure: Configure, write: Write, started: Callab
         try:
             paths.make()
             _fill(configure(paths), write, started)
-            (paths.data / "etcd").rename(entry / "etcd")
+            made = paths.data / "etcd"
+            # etcd itself waits for no disk here: after a power cut a seed must be whole or not there.
+            for each in (*(path for path in made.rglob("*") if path.is_file()), made):
+                _sync(each)
+            made.rename(entry / "etcd")
+            _sync(entry)
         finally:
             shutil.rmtree(paths.root, ignore_errors=True)
+    _forget_old(entry)
     return entry
+
+
+def discard(entry: Path) -> None:
+    """Remove a seed from which no API came up; the next start makes it anew."""
+    shutil.rmtree(entry / "etcd", ignore_errors=True)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _forget_old(kept: Path) -> None:
+    for other in kept.parent.iterdir():
+        if other != kept and other.is_dir() and time.time() - other.stat().st_mtime > KEPT_SECONDS:
+            shutil.rmtree(other, ignore_errors=True)
 
 
 def _fill(config: LocalConfig, write: Write, started: Callable[[Supervisor], None]) -> None:
