@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import errno
 import os
 import select
 import stat

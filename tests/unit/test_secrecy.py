@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,16 @@ PASSWORD = "hunter2"
 def test_an_address_is_shown_without_its_password(text: str) -> None:
     assert PASSWORD not in redacted(text)
     assert "***" in redacted(text)
+
+
+@pytest.mark.parametrize("text", [f"http://h/?token={PASSWORD}", f"http://me:{PASSWORD}@h/", "http://h/?token=***", "http://a:b"])
+def test_what_is_hidden_leaves_the_form_around_it_whole(text: str) -> None:
+    told = redacted(json.dumps({"a": text, "b": "c@d"}))
+    assert set(json.loads(told)) == {"a", "b"}
+    assert PASSWORD not in told
+    page = redacted(f'<a href="{text}">x</a>')
+    assert page.startswith('<a href="')
+    assert page.endswith('">x</a>')
 
 
 @pytest.mark.parametrize("text", ["http://host:9090/path", "localhost:5001/webapp:v1.0@sha256:abc", "a@b.example", ""])

@@ -81,6 +81,9 @@ CASES = [
         x, "error-rate", "len(result) > 0 && result[0] < 0.01 || result[0] >= 0.01")),
     Case("no traffic is enough traffic", P, "gate conditions", 1, lambda x: condition(x, "requests", "result[0] >= 0")),
     Case("a limit that forgives every failure", P, "gate conditions", 1, lambda x: declare(x, "success-rate", failureLimit=1)),
+    Case("a limit that forgives without end", P, "gate conditions", 1, lambda x: declare(x, "success-rate", failureLimit=-1)),
+    Case("a condition that cannot be read here", P, "gate conditions", 3, lambda x: condition(
+        x, "success-rate", "default(result[0], 0) >= 0.99")),
     Case("a limit that forgives all of five", R, "gate conditions", 1, lambda x: declare(
         x, "error-rate", count=5, interval="10s", failureLimit=5)),
     Case("the revision only in a text", P, "query scope", 1, lambda x: ask(
