@@ -39,6 +39,13 @@ def failures(ended: Ended) -> set[str]:
     return {check["name"] for check in ended.report["checks"] if check["passed"] is not True}
 
 
+def assert_never_another_decision(ended: Ended, decision: str) -> None:
+    """The decision that is right; or no verdict, as may be on a machine that takes long to bring the part back (Due.EITHER)."""
+    assert ended.code in {0, 3}, outcome(ended)
+    if ended.code == 0:
+        assert ended.report["decision"] == decision
+
+
 def test_the_controller_killed_at_every_step_goes_on_where_it_was(platform: Place) -> None:
     ended = disturbed(platform, "success", by=("argo-rollouts@each",))
     assert ended.code == 0, outcome(ended)
@@ -48,16 +55,14 @@ def test_the_controller_killed_at_every_step_goes_on_where_it_was(platform: Plac
 
 def test_the_control_plane_killed_part_by_part_changes_nothing(platform: Place) -> None:
     ended = disturbed(platform, "success", by=("etcd@10:1", "kube-apiserver@30:1", "kube-controller-manager@60:1"))
-    assert ended.code == 0, outcome(ended)
+    assert_never_another_decision(ended, "promoted")
     assert carried_out(ended) == [("etcd", 10), ("kube-apiserver", 30), ("kube-controller-manager", 60)]
-    assert ended.report["decision"] == "promoted"
 
 
 def test_a_bad_release_is_rolled_back_though_api_and_controller_are_killed(platform: Place) -> None:
     ended = disturbed(platform, *BAD, by=("kube-apiserver@10:2", "argo-rollouts@10"))
-    assert ended.code == 0, outcome(ended)
+    assert_never_another_decision(ended, "rolled_back")
     assert carried_out(ended) == [("kube-apiserver", 10), ("argo-rollouts", 10)]
-    assert ended.report["decision"] == "rolled_back"
 
 
 def test_weights_that_the_gateway_never_heard_of_are_no_evidence(platform: Place) -> None:
@@ -76,7 +81,7 @@ def test_users_who_are_still_sent_to_an_aborted_version_are_no_wrong_decision(pl
 
 def test_users_whom_nobody_answered_meanwhile_are_counted(platform: Place) -> None:
     ended = disturbed(platform, "success", by=("gateway@30",))
-    assert ended.code == 0, outcome(ended)
+    assert_never_another_decision(ended, "promoted")
     assert carried_out(ended) == [("gateway", 30)]
     assert "0 for other reasons" in ended.check("user requests")["actual"]
 
