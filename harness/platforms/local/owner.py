@@ -138,8 +138,10 @@ class Owner:
         name = ""
         try:
             for name in reversed(order.components):
+                # Before, not after: users' connections break at once.
+                before = time.time()
                 self._supervisor.kill_one(name)
-                self._note(order, note, down_at=note["down_at"] or time.time())
+                self._note(order, note, down_at=note["down_at"] or before)
             if order.empty:
                 for name in order.components:
                     shutil.rmtree(STORES[name](self._paths), ignore_errors=True)
