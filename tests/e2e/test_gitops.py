@@ -23,6 +23,8 @@ from harness.watch import Watcher
 
 # Long enough for the sync in the middle, which takes 3 to 5 s on two processors that have all of this to do.
 SHORT = ("--gitops", "--window", "15", "--rps", "60", "--output", "json")
+# The first test waits for Argo CD's build, where it is not there yet.
+pytestmark = pytest.mark.timeout(1200)
 MIDDLE = "sync in the middle of the canary"
 
 

@@ -36,7 +36,7 @@ def role(
     from harness.platforms.cluster.rights import in_namespace, manifest, to_forward  # noqa: PLC0415
 
     subject = _subject(user, group, service_account)
-    others = sorted({checked(each, option="--forward-to") for each in forwards} - {namespace})
+    others = sorted({checked(each, option="--forward-to", to_run_in=False) for each in forwards} - {namespace})
     kinds = _kinds(checked(namespace, option="--namespace"), chart, values, parse_set(set_values))
     objects = manifest(in_namespace(kinds, namespace), namespace=namespace, subject=subject)
     for each in others:

@@ -172,10 +172,10 @@ def _of_the_release(found: Mapping[str, Any]) -> bool:
     return any(owner["kind"] == "Rollout" and owner["name"] == RELEASE for owner in meta.get("ownerReferences") or ())
 
 
-def checked(name: str, *, option: str) -> str:
-    """A namespace's name from the command line. Raises UsageError."""
+def checked(name: str, *, option: str, to_run_in: bool = True) -> str:
+    """A namespace's name from the command line; `to_run_in`: not one of the cluster's own. Raises UsageError."""
     if not NAME.fullmatch(name):
         raise UsageError(f"{option} {name}: that is no name for a namespace: lower-case letters, digits and -, at most 63")
-    if name in {"default", "istio-system"} or name.startswith("kube-"):
+    if to_run_in and (name in {"default", "istio-system"} or name.startswith("kube-")):
         raise UsageError(f"{option} {name}: a run needs a namespace of its own, and this one is the cluster's")
     return name
