@@ -15,4 +15,9 @@ def full(folder: Path, *, option: str) -> str:
         free = shutil.disk_usage(folder).free
     except OSError:
         return ""
-    return f"the disk of {folder} is full: make room, or choose another folder with {option}" if free < ROOM_BYTES else ""
+    return told(folder, option=option) if free < ROOM_BYTES else ""
+
+
+def told(folder: Path, *, option: str) -> str:
+    """That line."""
+    return f"the disk of {folder} is full: make room, or choose another folder with {option}"

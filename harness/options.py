@@ -21,12 +21,13 @@ from harness.plain import value_of
 from harness.platforms.catalog import PLATFORMS, PORTS, PlatformOptions, refuse_foreign
 from harness.platforms.existing import options as existing
 from harness.platforms.local.paths import RunPaths
+from harness.report_folder import RECORDS, REPORTS
 
 CHART = Path(harness.__file__).parents[1] / "charts" / "webapp"
 LOCUST_WEB_PORT = 8089
 MOST_KEYS = 50
 """In the dotted path of a chart value; no chart is nested half as deeply."""
-REPORT_FILES = frozenset({"report.json", "report.txt", "report.html", "report.xml", "report.md", "load", "replay"})
+REPORT_FILES = frozenset({*REPORTS, *RECORDS})
 """What a run leaves in its report folder, and replaces in the next one that is sent there."""
 
 

@@ -6,7 +6,9 @@ import shutil
 from pathlib import Path
 
 REPORTS = ("report.json", "report.txt", "report.html", "report.xml", "report.md")
-"""What is written into the report folder, beside the load's own records."""
+"""What is written into the report folder, beside the records."""
+RECORDS = ("load", "replay")
+"""The folders in it for the load's own records and for what a replay needs."""
 
 
 def forget_report(folder: Path) -> None:
@@ -18,5 +20,5 @@ def forget_report(folder: Path) -> None:
 def clear_report(folder: Path) -> None:
     """Remove everything else of an earlier run, once the platform is this run's own and nobody can be writing there."""
     forget_report(folder)
-    for name in ("load", "replay"):
+    for name in RECORDS:
         shutil.rmtree(folder / name, ignore_errors=True)

@@ -37,6 +37,10 @@ class Exemption:
     reason: str
     until: datetime.date
 
+    def fits(self, finding: Finding) -> bool:
+        """Whether it is about this finding, by any of its names."""
+        return self.package == finding.package and self.id in (finding.id, *finding.aliases)
+
 
 class UnreadableReport(ValueError):
     """A scanner's answer, or the list of exceptions, is not what it should be. One line."""
@@ -48,14 +52,15 @@ def pip_audit(text: str) -> tuple[Finding, ...]:
     Where an index has no database behind it, pip-audit skips every distribution and says that no vulnerability is known.
     """
     try:
-        _nothing_skipped(json.loads(text)["dependencies"])
+        distributions = json.loads(text)["dependencies"]
+        _nothing_skipped(distributions)
         return tuple(sorted(
             Finding(
                 package=each["name"], version=each.get("version", ""), id=vulnerability["id"],
                 aliases=tuple(sorted(vulnerability.get("aliases") or ())),
                 fixed=", ".join(vulnerability.get("fix_versions") or ()),
             )
-            for each in json.loads(text)["dependencies"]
+            for each in distributions
             for vulnerability in each.get("vulns") or ()
         ))  # fmt: skip
     except UnreadableReport:
@@ -129,14 +134,11 @@ def problems(
     findings, listed = list(found), list(allowed)
     lines = []
     for finding in sorted(findings):
-        mine = [each for each in listed if each.package == finding.package and each.id in (finding.id, *finding.aliases)]
+        mine = [each for each in listed if each.fits(finding)]
         if not mine:
             lines.append(str(finding))
         elif all(each.until < today for each in mine):
             lines.append(f"{finding} (was let be until {mine[0].until}: look again)")
-    stale = (
-        each for each in listed
-        if not any(each.package == one.package and each.id in (one.id, *one.aliases) for one in findings)
-    )  # fmt: skip
+    stale = (each for each in listed if not any(each.fits(finding) for finding in findings))
     told = [f"exception {each.id} of {each.package} fits nothing that was found: remove it" for each in stale]
     return lines if partial else lines + told

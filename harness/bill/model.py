@@ -74,9 +74,7 @@ def bill(name: str, packages: Iterable[Package]) -> str:
     parts = [_component(each) for each in packages]
     bom = Bom(metadata=BomMetaData(component=subject, timestamp=datetime.fromtimestamp(0, UTC)), components=parts)
     bom.register_dependency(subject, parts)
-    bom.serial_number = uuid5(NAMESPACE_URL, "")
-    bom.serial_number = uuid5(NAMESPACE_URL, _rendered(bom))
-    return _rendered(bom)
+    return stamped(bom)
 
 
 def _component(package: Package) -> Component:
@@ -90,5 +88,13 @@ def _component(package: Package) -> Component:
     )
 
 
+def stamped(bom: Bom) -> str:
+    """A bill as JSON, with a serial number that follows from all the rest: the same bill has the same on any day."""
+    bom.serial_number = uuid5(NAMESPACE_URL, "")
+    bom.serial_number = uuid5(NAMESPACE_URL, _rendered(bom))
+    return _rendered(bom)
+
+
 def _rendered(bom: Bom) -> str:
+    # Through a dictionary, because the library does not promise the order of its keys.
     return json.dumps(json.loads(JsonV1Dot6(bom).output_as_string()), indent=1, sort_keys=True) + "\n"

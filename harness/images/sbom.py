@@ -10,23 +10,21 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
-import json
 import re
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from uuid import NAMESPACE_URL, uuid5
 
 from cyclonedx.contrib.license.factories import LicenseFactory
 from cyclonedx.model import ExternalReference, ExternalReferenceType, HashAlgorithm, HashType, Property, XsUri
 from cyclonedx.model.bom import Bom, BomMetaData
 from cyclonedx.model.component import Component, ComponentType
 from cyclonedx.model.license import License
-from cyclonedx.output.json import JsonV1Dot6
 from packageurl import PackageURL
 from packaging.utils import canonicalize_name
 
+from harness.bill.model import stamped
 from harness.images.layers import WEBAPP_REQUIREMENTS, needs, webapp_files
 from harness.images.lock import locked_hashes
 from harness.images.spec import INTERPRETER_LABEL, node_interpreter
@@ -60,14 +58,7 @@ def webapp_sbom(files: Mapping[str, bytes], *, version: str, lock: str, epoch: i
     bom.register_dependency(app, [libraries[canonicalize_name(name)] for name in WEBAPP_REQUIREMENTS])
     for name, (_, needed) in graph.items():
         bom.register_dependency(libraries[name], [libraries[each] for each in needed])
-    bom.serial_number = uuid5(NAMESPACE_URL, "")
-    bom.serial_number = uuid5(NAMESPACE_URL, _render(bom))  # of all the rest
-    return _render(bom).encode()
-
-
-def _render(bom: Bom) -> str:
-    # Through a dictionary, because the library does not promise the order of its keys.
-    return json.dumps(json.loads(JsonV1Dot6(bom).output_as_string()), indent=1, sort_keys=True) + "\n"
+    return stamped(bom).encode()
 
 
 def _file(name: str, content: bytes) -> Component:

@@ -10,12 +10,8 @@ from typing import Any
 import yaml
 
 from harness.lint.model import Path
-from harness.plain import Unbounded, look_through
+from harness.plain import PARSER, Unbounded, look_through
 
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-# More than any set of manifests has; an alias inside an alias inside … reaches it at once, and is refused instead of unfolded.
-_VALUES_AT_MOST = 500_000
-_DEPTH_AT_MOST = 200
 _IGNORE = re.compile(r"#\s*gateproof:\s*ignore\b[:=]?[ \t]*([\w\-, \t]*)")
 _ALL = "*"
 
@@ -59,7 +55,7 @@ def documents(file: str, text: str) -> list[Document]:
     found: list[Document] = []
     try:
         look_through(text)
-        for node in yaml.compose_all(text, Loader=_LOADER):
+        for node in yaml.compose_all(text, Loader=PARSER):
             if node is not None:
                 reader = _Reader()
                 value = reader.read(node, ())
@@ -110,17 +106,13 @@ def _comments(text: str) -> dict[int, frozenset[str]]:
 
 
 class _Reader:
-    """Builds values from nodes and notes where each stood."""
+    """Builds values from nodes and notes where each stood. The text was looked through: it is neither too deep nor too large."""
 
     def __init__(self) -> None:
         self.lines: dict[Path, int] = {}
-        self._read = 0
         self._scalars = yaml.SafeLoader("")
 
     def read(self, node: yaml.Node, path: Path, line: int | None = None) -> Any:
-        self._read += 1
-        if self._read > _VALUES_AT_MOST or len(path) > _DEPTH_AT_MOST:
-            raise yaml.YAMLError("too many values, or an alias that contains itself")
         self.lines[path] = node.start_mark.line + 1 if line is None else line
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, path)

@@ -52,7 +52,7 @@ def matrix(*, file: Path | None, only_list: bool, schema: bool, platform: Platfo
         click.echo(SCHEMA_FILE.read_text(encoding="utf-8"), nl=False)
         return 0
     source = file or DEFAULT_FILE
-    found = parse(_text(source), file=str(source))
+    found = parse(read_text(source, told=str(source), most=MIB), file=str(source))
     if found.problems:
         return _refuse(found.problems)
     if only_list:
@@ -109,11 +109,6 @@ def _run(
         click.echo("\n" + render.summary(play.results, seconds=time.monotonic() - started, ran=ran))
         click.echo(f"reports: {options.report_dir}")
     return exit_code(play.results)
-
-
-def _text(file: Path) -> str:
-    """The file's text. Raises UsageError."""
-    return read_text(file, told=str(file), most=MIB)
 
 
 def _refuse(problems: Sequence[str]) -> int:

@@ -122,7 +122,7 @@ def parse_analysis_run(run: Object) -> StepAnalysis:
     """An AnalysisRun; `step_index` is None when no canary step created it."""
     metadata, spec, status = run.get("metadata", {}), run.get("spec", {}), run.get("status", {})
     labels = metadata.get("labels", {})
-    owner: Object = next((ref for ref in metadata.get("ownerReferences", ()) if ref.get("controller")), {})
+    owner = controller_of(run)
     step = str(labels.get(STEP_LABEL, ""))
     declared = {str(metric.get("name")): metric for metric in spec.get("metrics", ())}
     return StepAnalysis(
@@ -203,6 +203,11 @@ def parse_response(record: Object) -> ResponseRecord:
         latency_seconds=float(record["latency"]),
         error=record["error"],
     )
+
+
+def controller_of(found: Object) -> Object:
+    """The reference to what controls this object; empty where nothing does."""
+    return next((ref for ref in found.get("metadata", {}).get("ownerReferences") or () if ref.get("controller")), {})
 
 
 def owned_by(found: Object, uid: str) -> bool:

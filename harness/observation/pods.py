@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from harness.observation.parse import HASH_LABEL, images_by_hash
+from harness.observation.parse import HASH_LABEL, controller_of, images_by_hash
 
 Object = Mapping[str, Any]
 
@@ -25,8 +25,7 @@ def pod_revisions(
     found = {}
     for pod in pods:
         metadata = pod.get("metadata", {})
-        owner: Object = next((ref for ref in metadata.get("ownerReferences") or () if ref.get("controller")), {})
-        pod_hash, image = ours.get(str(owner.get("uid", "")), ("", ""))
+        pod_hash, image = ours.get(str(controller_of(pod).get("uid", "")), ("", ""))
         containers = pod.get("spec", {}).get("containers") or ()
         runs = next((each.get("image") for each in containers if each.get("name") == container), None)
         if pod_hash and metadata.get("labels", {}).get(HASH_LABEL) == pod_hash and same_image(str(runs), image):

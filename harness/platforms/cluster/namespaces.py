@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping
@@ -11,6 +10,7 @@ from typing import Any
 
 from harness.chart import Helm
 from harness.errors import HarnessError, PlatformError, UsageError
+from harness.names import is_label
 from harness.platforms import Say
 from harness.platforms.cluster.api import ClusterApi
 from harness.platforms.cluster.ledger import Claim, Ledger
@@ -21,7 +21,6 @@ MANAGED_BY = {"app.kubernetes.io/managed-by": "gateproof"}
 GONE_SECONDS = 90.0
 """A pod may take its whole grace period, 30 s, and the controllers are not ours."""
 POLL_SECONDS = 0.3
-NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 LISTS = ("/apis/argoproj.io/v1alpha1/{}/rollouts", "/api/v1/{}/pods", "/apis/apps/v1/{}/replicasets",
          "/apis/argoproj.io/v1alpha1/{}/analysisruns")  # fmt: skip
 """Where something of a release may still be after helm has uninstalled it."""
@@ -174,7 +173,7 @@ def _of_the_release(found: Mapping[str, Any]) -> bool:
 
 def checked(name: str, *, option: str, to_run_in: bool = True) -> str:
     """A namespace's name from the command line; `to_run_in`: not one of the cluster's own. Raises UsageError."""
-    if not NAME.fullmatch(name):
+    if not is_label(name):
         raise UsageError(f"{option} {name}: that is no name for a namespace: lower-case letters, digits and -, at most 63")
     if to_run_in and (name in {"default", "istio-system"} or name.startswith("kube-")):
         raise UsageError(f"{option} {name}: a run needs a namespace of its own, and this one is the cluster's")

@@ -25,7 +25,6 @@ from harness.platforms.local.golang import (
     failed,
     go,
     inside_wheel,
-    one_builder,
 )
 from harness.platforms.local.paths import cache_root, named_folder
 
@@ -73,8 +72,7 @@ class Binaries:
 
     def missing(self) -> list[str]:
         """What should be there and is not."""
-        programs = [p for p in PROGRAMS if not os.access(self.folder / p, os.X_OK)]
-        return programs + [f"manifests/{m}" for m in MANIFESTS if not self.manifest(m).is_file()]
+        return _part(self.folder).missing()
 
 
 def envoy() -> Path:
@@ -101,7 +99,10 @@ def find() -> Binaries | None:
 
 def part() -> ready.Part:
     """The cache entry as an archive of ready programs holds it."""
-    folder = cached().folder
+    return _part(cached().folder)
+
+
+def _part(folder: Path) -> ready.Part:
     return ready.Part(
         name="platform", key=folder.name, folder=folder, programs=PROGRAMS, files=tuple(f"manifests/{name}" for name in MANIFESTS)
     )
@@ -117,14 +118,8 @@ def ensure(say: Say, file: ready.Ready | None = None) -> Binaries:
     found = find()
     if found:
         return found
-    if file:
-        ready.check(file)
     binaries = cached()
-    with one_builder(binaries.folder, say):
-        if binaries.missing() and file:
-            ready.install(file, part(), say)
-        elif binaries.missing():
-            _build_all(binaries, say)
+    ready.provide(part(), file, say, lambda: _build_all(binaries, say))
     return binaries
 
 

@@ -72,6 +72,11 @@ class LocalConfig:
     """What a platform with Argo CD needs beyond the others; None for one without."""
 
     @property
+    def kubectl_env(self) -> dict[str, str]:
+        """The whole environment of kubectl. Without a home of the run's it reads .kube/kuberc of wherever it is started."""
+        return {"HOME": str(self.paths.data), "KUBERC": "off"}
+
+    @property
     def git_root(self) -> Path:
         """The folder of the platform's Git repositories."""
         return self.paths.data / "git"

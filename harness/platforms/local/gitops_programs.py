@@ -14,7 +14,7 @@ from pathlib import Path
 
 from harness.errors import PlatformError, UsageError
 from harness.platforms.local import ready
-from harness.platforms.local.golang import TOOLCHAIN, Module, Say, build_modules, cache_key, go, inside_wheel, one_builder
+from harness.platforms.local.golang import TOOLCHAIN, Module, Say, build_modules, cache_key, go, inside_wheel
 from harness.platforms.local.paths import cache_root, named_folder
 
 ARGO_CD = "github.com/argoproj/argo-cd/v3"
@@ -75,7 +75,7 @@ def find() -> GitOpsPrograms | None:
     """
     named = os.environ.get("GATEPROOF_BIN_DIR")
     folder = named_folder(named, by="GATEPROOF_BIN_DIR") if named else _entry()
-    missing = _missing(folder)
+    missing = _part(folder).missing()
     if named and missing:
         raise UsageError(f"GATEPROOF_BIN_DIR={named} lacks {', '.join(missing)}, which --gitops needs: complete it, or unset it")
     return None if missing else _at(folder)
@@ -88,10 +88,11 @@ def expected() -> GitOpsPrograms:
 
 def part() -> ready.Part:
     """The cache entry as an archive of ready programs holds it."""
-    folder = _entry()
-    return ready.Part(
-        name=MODULE.name, key=folder.name, folder=folder, programs=("argocd", FILES[2]), files=FILES[:2]
-    )
+    return _part(_entry())
+
+
+def _part(folder: Path) -> ready.Part:
+    return ready.Part(name=MODULE.name, key=folder.name, folder=folder, programs=("argocd", FILES[2]), files=FILES[:2])
 
 
 def ensure(say: Say, file: ready.Ready | None = None) -> GitOpsPrograms:
@@ -105,24 +106,19 @@ def ensure(say: Say, file: ready.Ready | None = None) -> GitOpsPrograms:
     if found:
         return found
     folder = _entry()
-    with one_builder(folder, say):
-        if _missing(folder) and file:
-            ready.install(file, part(), say)
-        elif _missing(folder):
-            say(f"building Argo CD from its pinned Go module ({ESTIMATE}; only --gitops needs it)")
-            if not os.access(folder / "argocd", os.X_OK):
-                build_modules([MODULE], folder, say)
-            _collect(folder)
+    ready.provide(part(), file, say, lambda: _build(folder, say))
     return _at(folder)
+
+
+def _build(folder: Path, say: Say) -> None:
+    say(f"building Argo CD from its pinned Go module ({ESTIMATE}; only --gitops needs it)")
+    if not os.access(folder / "argocd", os.X_OK):
+        build_modules([MODULE], folder, say)
+    _collect(folder)
 
 
 def _entry() -> Path:
     return cache_root() / "toolchain" / f"argocd-{cache_key((MODULE,))}"
-
-
-def _missing(folder: Path) -> list[str]:
-    programs = [name for name in ("argocd", FILES[2]) if not os.access(folder / name, os.X_OK)]
-    return programs + [name for name in FILES[:2] if not (folder / name).is_file()]
 
 
 def _at(folder: Path) -> GitOpsPrograms:

@@ -120,16 +120,21 @@ class Owner:
         assert self._supervisor is not None  # noqa: S101 -- set by _start
         last = time.monotonic()
         while not self._stop:
-            with contextlib.suppress(ComponentExited):
-                # Its death was told as an event too, and that is where it is recorded.
-                self._supervisor.wait(CHECK_EVERY_SECONDS)
+            self._look_on(CHECK_EVERY_SECONDS)
             for order in orders.take(self._paths.root):
                 self._disturb(order)
             if time.monotonic() - last > STATE_EVERY_SECONDS:
                 last = time.monotonic()
                 self._write()
-            if self._state.died:
-                time.sleep(CHECK_EVERY_SECONDS)  # wait() returns at once from now on
+
+    def _look_on(self, seconds: float) -> None:
+        """Watch for so long, or until a stop is asked for."""
+        assert self._supervisor is not None  # noqa: S101 -- set by _start
+        with contextlib.suppress(ComponentExited):
+            # Its death was told as an event too, and that is where it is recorded.
+            self._supervisor.wait(seconds)
+        if self._state.died:
+            time.sleep(CHECK_EVERY_SECONDS)  # wait() returns at once from now on
 
     def _disturb(self, order: orders.Order) -> None:
         """Carry out one order: nobody takes what it kills for dead. What does not come back counts as died."""
@@ -157,11 +162,8 @@ class Owner:
 
     def _pause(self, seconds: float) -> None:
         end = time.monotonic() + seconds
-        while not self._stop and time.monotonic() < end:
-            with contextlib.suppress(ComponentExited):
-                self._supervisor and self._supervisor.wait(min(CHECK_EVERY_SECONDS, max(0.0, end - time.monotonic())))
-            if self._state.died:
-                time.sleep(CHECK_EVERY_SECONDS)  # as in _watch
+        while not self._stop and (left := end - time.monotonic()) > 0:
+            self._look_on(min(CHECK_EVERY_SECONDS, left))
 
     def _note(self, order: orders.Order, note: dict[str, object], **changes: object) -> None:
         note.update(changes)

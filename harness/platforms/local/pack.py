@@ -39,7 +39,7 @@ def pack(parts: tuple[Part, ...], target: Path, say: Say, *, preset: int = PRESE
     for part in parts:
         if lost := part.missing():
             raise PlatformError(f"{part.folder} lacks {', '.join(lost)}: run ./run.sh setup first (for Argo CD, with --gitops)")
-    files = {name: part.folder / name for part in parts for name in sorted((*part.programs, *part.files))}
+    files = {name: part.folder / name for part in parts for name in sorted(part.names)}
     size = sum(path.stat().st_size for path in files.values())
     say(f"packing {len(files)} files, {size // BLOCK} MiB: a few minutes")
     unfinished = target.with_name(f".{target.name}.part")
@@ -63,7 +63,7 @@ def _tar(parts: tuple[Part, ...]) -> Iterator[bytes]:
     manifest = json.dumps(_manifest(parts), indent=1, sort_keys=True).encode() + b"\n"
     yield from _member(MANIFEST, len(manifest), 0o644, [manifest])
     for part in parts:
-        for name in sorted((*part.programs, *part.files)):
+        for name in sorted(part.names):
             path = part.folder / name
             with path.open("rb") as file:
                 yield from _member(name, path.stat().st_size, part.mode(name), iter(partial(file.read, BLOCK), b""))
@@ -82,7 +82,7 @@ def _manifest(parts: tuple[Part, ...]) -> dict[str, Any]:
     return {
         "schema": SCHEMA, "system": SYSTEM, "go": go_version(), "versions": versions(gitops=len(parts) > 1),
         "parts": {
-            part.name: {"key": part.key, "files": {name: sha256_of(part.folder / name) for name in (*part.programs, *part.files)}}
+            part.name: {"key": part.key, "files": {name: sha256_of(part.folder / name) for name in part.names}}
             for part in parts
         },
     }  # fmt: skip

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import platformdirs
 
+from harness import disk
 from harness.errors import PlatformError, UsageError
 
 MIN_FREE_BYTES = 512 * 1024 * 1024
@@ -117,7 +118,7 @@ def make_private(folder: Path, *, option: str = "--run-dir") -> None:
 def unusable(folder: Path, error: OSError, *, option: str = "--run-dir") -> UsageError | PlatformError:
     """The one line for a folder that cannot be written, by its cause."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return PlatformError(f"the disk of {folder} is full: make room, or choose another folder with {option}")
+        return PlatformError(disk.told(folder, option=option))
     return UsageError(f"the folder {folder} cannot be used ({error.strerror}): choose another with {option}")
 
 

@@ -16,7 +16,7 @@ import re
 import shutil
 import tarfile
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -24,7 +24,7 @@ from typing import IO, Any
 
 from harness.errors import UsageError
 from harness.platforms.local.download import TEXT_BYTES, allowed, download, fetched_text, is_address
-from harness.platforms.local.golang import Say
+from harness.platforms.local.golang import Say, one_builder
 from harness.platforms.local.paths import unusable
 
 FILE_VARIABLE, SHA256_VARIABLE = "GATEPROOF_BIN_FILE", "GATEPROOF_BIN_SHA256"
@@ -47,6 +47,11 @@ class Part:
     folder: Path
     programs: tuple[str, ...]
     files: tuple[str, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All of it."""
+        return (*self.programs, *self.files)
 
     def mode(self, name: str) -> int:
         """The rights of a file of the entry."""
@@ -94,6 +99,22 @@ def check(ready: Ready) -> None:
     """Raise UsageError for a file on this machine that is not there, or has no checksum, before anything is made for it."""
     if not is_address(ready.source):
         _checked(ready)
+
+
+def provide(part: Part, file: Ready | None, say: Say, build: Callable[[], None]) -> None:
+    """Fill the cache entry, unless another process does just that: out of the file where one was named, else by building.
+
+    Raises as `check`, `install` and `build` do.
+    """
+    if file:
+        check(file)
+    with one_builder(part.folder, say):
+        if not part.missing():
+            return
+        if file:
+            install(file, part, say)
+        else:
+            build()
 
 
 def install(ready: Ready, part: Part, say: Say) -> None:
@@ -229,7 +250,7 @@ def _promised(ready: Ready, manifest: Mapping[str, Any], part: Part) -> tuple[di
     parts = {name: each for name, each in read.items() if _is_part(each)} if isinstance(read, dict) else {}
     if part.name not in parts:
         raise _wrong(ready, f"the programs of {part.name!r} are not in it: get a file that was packed with them, or build")
-    its, wanted = parts.pop(part.name), {*part.programs, *part.files}
+    its, wanted = parts.pop(part.name), set(part.names)
     if its["key"] != part.key:
         raise _wrong(
             ready,
@@ -272,7 +293,7 @@ def _write(tar: tarfile.TarFile, member: tarfile.TarInfo, place: Path) -> str:
 
 def _settle(unpacked: Path, part: Part) -> None:
     """Move the files, all of which are right by now, into the entry, where some may be that a build had made."""
-    for name in (*part.files, *part.programs):
+    for name in part.names:
         target = part.folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
         (unpacked / name).replace(target)

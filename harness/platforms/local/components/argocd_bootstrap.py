@@ -17,7 +17,7 @@ def components(config: LocalConfig) -> tuple[Component, ...]:
     assert config.gitops  # noqa: S101 -- asked for on a platform with GitOps only
     cache = config.paths.data / "kubectl-argocd"
     kubectl = (str(config.binaries["kubectl"]), f"--kubeconfig={config.paths.kubeconfig}", f"--cache-dir={cache}")
-    env = {"HOME": str(config.paths.data), "KUBERC": "off"}
+    env = config.kubectl_env
     apply = (*kubectl, "apply", "--server-side", "--field-manager=gateproof")
     wait = (*kubectl, "wait", "--timeout=30s")
     return (

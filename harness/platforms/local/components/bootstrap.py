@@ -29,8 +29,7 @@ def components(config: LocalConfig) -> tuple[Component, ...]:
     cache = config.paths.data / "kubectl"
     program, its_cache = str(config.binaries["kubectl"]), f"--cache-dir={cache}"
     kubectl = (program, f"--kubeconfig={config.paths.kubeconfig}", its_cache)
-    # Its home is the run's data folder: without one, kubectl reads .kube/kuberc of wherever it is started.
-    env = {"HOME": str(config.paths.data), "KUBERC": "off"}
+    env = config.kubectl_env
     first = config.kubeconfig(identities.BOOTSTRAP.name)
     apply = (program, f"--kubeconfig={first}", its_cache, "apply", "--server-side", "--field-manager=gateproof")
     manifest = config.binaries.manifest
@@ -74,9 +73,8 @@ def _seeded(config: LocalConfig) -> tuple[Component, ...]:
         "roles": "/apis/rbac.authorization.k8s.io/v1/clusterroles/gateproof-node-agent",
         "crds-served": "/apis/argoproj.io/v1alpha1/rollouts?limit=1",
     }
-    env = {"HOME": str(config.paths.data), "KUBERC": "off"}
     return tuple(
-        Component(name=name, argv=(*kubectl, path), kind="task", env=env, needs=("kube-apiserver",))
+        Component(name=name, argv=(*kubectl, path), kind="task", env=config.kubectl_env, needs=("kube-apiserver",))
         for name, path in asked.items()
     )
 
