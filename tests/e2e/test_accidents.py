@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from e2e_support import Place, new_place, ours, run, start, wait_until
+from e2e_support import Place, canary_answers, new_place, ours, run, start, wait_until
 
 from harness.supervisor.spawn import adopt_orphans
 
@@ -34,14 +34,9 @@ def component(place: Place, name: str) -> int | None:
     return next((each["pid"] for each in listed if each["name"] == name and each["state"] == "ready"), None)
 
 
-def analysing(place: Place) -> bool:
-    """Whether the canary gets traffic: the first analysis is under way."""
-    return any('"version":"v1.1"' in path.read_text().replace('": "', '":"') for path in place.run_dir.glob("**/answers.jsonl"))
-
-
 def test_prometheus_killed_during_the_analysis_is_inconclusive(place: Place) -> None:
     process = start("failure", "--error-rate", "5", *SHORT, place=place)
-    wait_until(lambda: analysing(place), what="traffic on the canary", timeout=120)
+    wait_until(lambda: canary_answers(place), what="traffic on the canary", timeout=120)
     pid = component(place, "prometheus")
     assert pid
     os.kill(pid, signal.SIGKILL)
@@ -54,7 +49,7 @@ def test_prometheus_killed_during_the_analysis_is_inconclusive(place: Place) -> 
 
 def test_a_component_that_dies_in_the_middle_is_the_platforms_failure(place: Place) -> None:
     process = start("success", *SHORT, place=place)
-    wait_until(lambda: analysing(place), what="traffic on the canary", timeout=120)
+    wait_until(lambda: canary_answers(place), what="traffic on the canary", timeout=120)
     pid = component(place, "istiod")
     assert pid
     os.kill(pid, signal.SIGKILL)
@@ -71,7 +66,7 @@ def test_ctrl_c_at_any_moment_leaves_nothing_running(place: Place, when: str) ->
     moments = {
         "starting": lambda: component(place, "etcd"),
         "ready": lambda: state(place).get("phase") == "ready",
-        "analysing": lambda: analysing(place),
+        "analysing": lambda: canary_answers(place),
     }
     wait_until(moments[when], what=when, timeout=120)
     process.send_signal(signal.SIGINT)
@@ -86,7 +81,7 @@ def test_ctrl_c_at_any_moment_leaves_nothing_running(place: Place, when: str) ->
 
 def test_a_killed_harness_takes_everything_along(place: Place) -> None:
     process = start("success", *SHORT, place=place)
-    wait_until(lambda: analysing(place), what="traffic on the canary", timeout=120)
+    wait_until(lambda: canary_answers(place), what="traffic on the canary", timeout=120)
     process.kill()
     process.communicate()
     wait_until(lambda: ours(place) == [], what="everything gone", timeout=60)

@@ -12,7 +12,7 @@ from typing import Any
 
 import psutil
 import pytest
-from e2e_support import Ended, Place, new_place, ours, outcome, run, start, wait_until
+from e2e_support import Ended, Place, canary_answers, new_place, ours, outcome, run, start, wait_until
 
 SHORT = ("--window", "8", "--rps", "60", "--output", "json")
 BAD = ("failure", "--error-rate", "20")
@@ -146,8 +146,3 @@ def test_a_disk_that_fills_up_during_the_analysis(disk: Path, place: Place) -> N
     assert ended.code == 4, err
     assert re.search(r"the disk of \S+ is full: make room", ended.error), err
     assert ours(at) == []
-
-
-def canary_answers(place: Place) -> bool:
-    """Whether the canary gets traffic."""
-    return any('"version":"v1.1"' in path.read_text().replace('": "', '":"') for path in place.run_dir.glob("**/answers.jsonl"))
