@@ -6,7 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from e2e_support import Place, new_place, ours, run
+from e2e_support import Place, end_started, new_place, ours, run
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_of_a_failed_test() -> Iterator[None]:
+    """A command that a failed test left would fail the next one too."""
+    yield
+    end_started()
 
 
 @pytest.fixture
@@ -14,6 +21,7 @@ def place(tmp_path: Path, bin_dir: Path) -> Iterator[Place]:
     """A place of the test's own; whatever a failed test leaves there is stopped."""
     made = new_place(tmp_path)
     yield made
+    end_started()
     run("down", place=made)
     assert ours(made) == []
 

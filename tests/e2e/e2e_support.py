@@ -24,6 +24,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 ROOT = Path(__file__).parents[2]
 LIMIT_SECONDS = 200
+_started: list[subprocess.Popen[str]] = []
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,11 +98,29 @@ def outcome(ended: Ended) -> str:
 
 
 def start(*arguments: str, place: Place) -> subprocess.Popen[str]:
-    """Start one command and return at once."""
-    return subprocess.Popen(
+    """Start one command and return at once. What a failed test leaves of it is ended by `end_started`."""
+    process = subprocess.Popen(
         argv(*arguments, place=place), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT,
         stdin=subprocess.DEVNULL,
     )
+    _started.append(process)
+    return process
+
+
+def end_started() -> None:
+    """End every command that `start` began and that nobody has ended; close its pipes, which would fail a later test."""
+    while _started:
+        process = _started.pop()
+        if process.poll() is None:
+            process.terminate()
+            try:
+                process.wait(60)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        for pipe in (process.stdout, process.stderr):
+            if pipe:
+                pipe.close()
 
 
 def ours(place: Place) -> list[str]:
