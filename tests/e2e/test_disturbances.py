@@ -12,7 +12,7 @@ from typing import Any
 
 import psutil
 import pytest
-from e2e_support import Ended, Place, canary_answers, new_place, ours, outcome, run, start, wait_until
+from e2e_support import Ended, Place, canary_answers, end_started, new_place, ours, outcome, run, start, wait_until
 
 SHORT = ("--window", "8", "--rps", "60", "--output", "json")
 BAD = ("failure", "--error-rate", "20")
@@ -125,6 +125,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
     folder.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1g", "tmpfs", str(folder)], check=True)
     yield folder
+    end_started()  # as long as a command runs there, the disk cannot be unmounted
     subprocess.run(["umount", str(folder)], check=True)
 
 
@@ -132,16 +133,11 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 def test_a_disk_that_fills_up_during_the_analysis(disk: Path, place: Place) -> None:
     at = Place(run_dir=disk / "run", gateway_port=place.gateway_port, registry_port=new_place(disk).registry_port)
     process = start("success", "--window", "20", "--rps", "60", "--output", "json", place=at)
-    try:
-        wait_until(lambda: canary_answers(at), what="traffic on the canary", timeout=150)
-        with contextlib.suppress(OSError), (disk / "filler").open("wb", buffering=0) as filler:
-            while filler.write(bytes(1 << 20)):
-                pass
-        out, err = process.communicate(timeout=120)
-    finally:
-        # Whatever went wrong: as long as it runs, its disk cannot be unmounted.
-        process.terminate()
-        process.wait(60)
+    wait_until(lambda: canary_answers(at), what="traffic on the canary", timeout=150)
+    with contextlib.suppress(OSError), (disk / "filler").open("wb", buffering=0) as filler:
+        while filler.write(bytes(1 << 20)):
+            pass
+    out, err = process.communicate(timeout=120)
     ended = Ended(code=process.returncode, out=out, err=err)
     assert ended.code == 4, err
     assert re.search(r"the disk of \S+ is full: make room", ended.error), err

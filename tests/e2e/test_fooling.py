@@ -85,13 +85,8 @@ def hand(platform: Place) -> Hand:
 def meddled(place: Place, arguments: tuple[str, ...], meddle: Callable[[], None]) -> Ended:
     """Run a scenario, and meddle while it runs."""
     process = start(*arguments, *SHORT, place=place)
-    try:
-        meddle()
-        out, err = process.communicate(timeout=LIMIT_SECONDS)
-    finally:
-        if process.poll() is None:
-            process.terminate()
-            process.communicate(timeout=60)
+    meddle()
+    out, err = process.communicate(timeout=LIMIT_SECONDS)
     return Ended(code=process.returncode, out=out, err=err)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from e2e_support import LIMIT_SECONDS, Ended, Place, argv, new_place, ours, outcome, run, start, wait_until
+from e2e_support import LIMIT_SECONDS, Ended, Place, new_place, ours, outcome, run, start, wait_until
 
 from harness.platforms.local import binaries, seed
 from harness.platforms.local.binaries import MANIFESTS
@@ -66,18 +66,11 @@ def test_two_platforms_at_once_share_one_seed_and_nothing_else(
     (entry / ".run.1").mkdir(parents=True)  # as a maker leaves it that was killed
     shape = ("--window", "15", "--rps", "40", "--output", "json")
     scenarios = {place: ("success", *shape), other: ("failure", "--error-rate", "20", *shape)}
-    started = {at: subprocess.Popen(argv(*given, place=at), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-               for at, given in scenarios.items()}  # fmt: skip
-    try:
-        ended = {}
-        for at, process in started.items():
-            out, err = process.communicate(timeout=LIMIT_SECONDS)
-            ended[at] = Ended(code=process.returncode, out=out, err=err)
-    finally:
-        for process in started.values():
-            if process.poll() is None:
-                process.terminate()
-                process.communicate(timeout=60)
+    started = {at: start(*given, place=at) for at, given in scenarios.items()}
+    ended = {}
+    for at, process in started.items():
+        out, err = process.communicate(timeout=LIMIT_SECONDS)
+        ended[at] = Ended(code=process.returncode, out=out, err=err)
     assert [each.code for each in ended.values()] == [0, 0], [outcome(each) for each in ended.values()]
     assert ended[place].check("decision")["actual"] == "promoted"
     assert ended[other].check("decision")["actual"] == "rolled back"
