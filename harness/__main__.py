@@ -27,6 +27,9 @@ def main() -> int:
             file=sys.stderr,
         )
         return EXIT_USAGE
+    finally:
+        # An interrupt that something swallowed is not to come again while Python takes itself down.
+        settle()
 
 
 if __name__ == "__main__":

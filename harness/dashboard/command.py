@@ -7,7 +7,6 @@ import click
 from harness.errors import EXIT_PLATFORM
 from harness.options import platform_options
 from harness.platforms.catalog import PlatformOptions, make
-from harness.signals import settle
 
 
 @click.command()
@@ -35,8 +34,6 @@ def dashboards(platform: PlatformOptions, once: bool, port: int) -> int:
     source.start()
     try:
         serve(source, port, tell=lambda url: click.echo(f"{'live page':<24} {url}  (until Ctrl-C)"))
-    except KeyboardInterrupt:
-        settle()
     finally:
         source.stop()
     click.echo("the page has ended; the platform goes on (./run.sh down stops it)")

@@ -7,16 +7,20 @@ made to point here (DNS rebinding) would let a foreign page read along.
 
 from __future__ import annotations
 
+import io
 import ipaddress
+import logging
 import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
 from flask import Flask, Response, abort, jsonify, request, send_from_directory
-from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
+from werkzeug.serving import BaseWSGIServer, ThreadedWSGIServer, WSGIRequestHandler
 
 from harness.errors import UsageError
+from harness.loopback import HangUpsAreNoNews
+from harness.signals import settle
 
 LOOPBACK = "127.0.0.1"
 STATIC = Path(__file__).parent / "static"
@@ -104,6 +108,10 @@ class _Quiet(WSGIRequestHandler):
         """Say nothing."""
 
 
+class _Server(HangUpsAreNoNews, ThreadedWSGIServer):
+    """Each request in a thread of its own."""
+
+
 def listen(source: Page, port: int) -> BaseWSGIServer:
     """A server on loopback that is ready to serve; port 0 is any free one. Raises UsageError when the port is taken."""
     # Bound here, because the server would tell of a taken port in its own words, and end the process.
@@ -115,14 +123,23 @@ def listen(source: Page, port: int) -> BaseWSGIServer:
             raise UsageError(f"--port {port}: {LOOPBACK}:{port} is taken: stop what listens there, or choose another") from None
         bound.listen()
         number = bound.getsockname()[1]
-        return make_server(LOOPBACK, number, create_app(source), threaded=True, request_handler=_Quiet, fd=bound.fileno())
+        return _Server(LOOPBACK, number, create_app(source), _Quiet, fd=bound.fileno())
 
 
 def serve(source: Page, port: int, *, tell: Callable[[str], None]) -> None:
     """Serve until interrupted; `tell` is given the page's address once it can be opened."""
     server = listen(source, port)
+    told = logging.StreamHandler()
+    logging.getLogger().addHandler(told)
     try:
         tell(f"http://{LOOPBACK}:{server.port}/")
         server.serve_forever(poll_interval=0.2)
+    except KeyboardInterrupt:
+        pass
     finally:
+        # Also where werkzeug's own loop has swallowed the interrupt: it would be raised again, in the middle of the end.
+        settle()
         server.server_close()
+        # Python aborts (SIGABRT) where a thread is writing to stderr as the process ends: requests that are still under way may
+        # fail now, but not tell of it any more.
+        told.setStream(io.StringIO())

@@ -1,0 +1,95 @@
+"""The live page's server at its end: Ctrl-C once and for all, and nothing on stderr of a browser that went away before."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import struct
+import subprocess
+import sys
+from pathlib import Path
+from urllib.parse import urlsplit
+
+ROOT = Path(__file__).parents[2]
+CODE = """
+import sys, time
+from harness.dashboard.server import serve
+from harness.signals import AGAIN_SECONDS, raise_on_signal
+
+class Slow:
+    def state(self):
+        print("asked", flush=True)
+        if sys.stdin.readline() == "fail\\n":
+            raise RuntimeError("the page's own")
+        return {"text": "x" * 1_000_000}
+
+    def log(self, name):
+        return None
+
+raise_on_signal()
+serve(Slow(), 0, tell=lambda url: print(url, flush=True))
+time.sleep(3 * AGAIN_SECONDS)
+print("ended", flush=True)
+time.sleep(float(sys.argv[1]))
+"""
+STATE = b"GET /api/state HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+
+
+def start(wait: float) -> tuple[subprocess.Popen[str], int]:
+    """The server, which goes on for `wait` seconds after its end, and its port."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", CODE, str(wait)], cwd=ROOT, text=True,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stdout is not None
+    port = urlsplit(process.stdout.readline().strip()).port
+    assert port is not None
+    return process, port
+
+
+def answer_with(process: subprocess.Popen[str], word: str) -> None:
+    """Let the request that waits go on."""
+    assert process.stdin is not None
+    process.stdin.write(f"{word}\n")
+    process.stdin.flush()
+
+
+def test_a_browser_goes_away_and_then_the_page_ends() -> None:
+    process, port = start(0)
+    with process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        # Reset, before the answer and in the middle of a request.
+        for request in (STATE, b"GET /api/st"):
+            with socket.create_connection(("127.0.0.1", port), timeout=10) as browser:
+                browser.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                browser.sendall(request)
+                if request == STATE:
+                    assert process.stdout.readline() == "asked\n"
+        answer_with(process, "go on")
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as browser:
+            browser.sendall(b"GET /static/page.css HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
+            assert browser.recv(12) == b"HTTP/1.1 200"
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+    assert (process.returncode, out, err) == (0, "ended\n", "")
+
+
+def test_what_fails_before_the_end_is_told_and_what_fails_after_it_is_not() -> None:
+    process, port = start(2)
+    with process, socket.create_connection(("127.0.0.1", port), timeout=10) as browser:
+        assert process.stdout is not None
+        browser.sendall(STATE)
+        assert process.stdout.readline() == "asked\n"
+        answer_with(process, "fail")
+        assert browser.recv(12) == b"HTTP/1.1 500"
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as late:
+            late.sendall(STATE)
+            assert process.stdout.readline() == "asked\n"
+            process.send_signal(signal.SIGINT)
+            assert process.stdout.readline() == "ended\n"
+            answer_with(process, "fail")
+            assert late.recv(12) == b"HTTP/1.1 500"
+            out, err = process.communicate(timeout=30)
+    assert (process.returncode, out) == (0, "")
+    assert err.count("RuntimeError: the page's own") == 1
