@@ -19,7 +19,7 @@ def replay(folder: Path) -> tuple[int, dict[str, object]]:
 
 def test_a_failed_release_is_decided_again_as_it_was(platform: Place, tmp_path: Path) -> None:
     report = tmp_path / "report"
-    ended = run("failure", "--window", "8", "--rps", "50", "--report-dir", str(report), place=platform)
+    ended = run("failure", "--window", "15", "--rps", "50", "--report-dir", str(report), place=platform)
     assert ended.code == 0, ended.out + ended.err
     code, told = replay(report)
     checks = told["checks"]
