@@ -9,13 +9,14 @@ import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import requests
 
 from harness.faults import PROMETHEUS_TIMEOUT_SECONDS, Rig
-from harness.loopback import HangUpsAreNoNews, local_session
+from harness.hangups import ProxyServer
+from harness.loopback import local_session
 from harness.variants import BuiltImage
 
 LOOPBACK = "127.0.0.1"
@@ -78,16 +79,11 @@ def rounded(answer: bytes) -> bytes:
     return json.dumps(told).encode()
 
 
-class _Proxy(HangUpsAreNoNews, ThreadingHTTPServer):
-    # A query that is still held back must not keep the release from ending.
-    daemon_threads, block_on_close = True, False
-
-
 @contextlib.contextmanager
 def proxy(upstream: str, *, delay: float = 0.0, change: Answer = bytes) -> Iterator[int]:
     """Prometheus' HTTP API on a loopback port: each answer comes `delay` seconds late, and changed."""
     stop = threading.Event()
-    server = _Proxy((LOOPBACK, 0), _handler(upstream.rstrip("/"), delay, change, stop))
+    server = ProxyServer((LOOPBACK, 0), _handler(upstream.rstrip("/"), delay, change, stop))
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True, name="prometheus-proxy")
     thread.start()
     try:

@@ -19,7 +19,7 @@ from flask import Flask, Response, abort, jsonify, request, send_from_directory
 from werkzeug.serving import BaseWSGIServer, ThreadedWSGIServer, WSGIRequestHandler
 
 from harness.errors import UsageError
-from harness.loopback import HangUpsAreNoNews
+from harness.hangups import HangUpsAreNoNews
 from harness.signals import settle
 
 LOOPBACK = "127.0.0.1"

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
@@ -20,8 +20,9 @@ from urllib.parse import parse_qs
 import requests
 
 from harness.errors import PlatformError, UsageError
+from harness.hangups import ProxyServer
 from harness.lint.subject import ERROR, mapping, sequence
-from harness.loopback import HangUpsAreNoNews, local_session
+from harness.loopback import local_session
 from harness.platforms.local import binaries
 from harness.platforms.local.components import apiserver as api_component
 from harness.platforms.local.components import bootstrap, etcd, rollouts
@@ -107,17 +108,13 @@ class Watched:
     ended: bool = False
 
 
-class _Server(HangUpsAreNoNews, ThreadingHTTPServer):
-    pass
-
-
 class Proxy:
     """Passes each query on to the Prometheus of its run, at the moment that the run's schedule says."""
 
     def __init__(self) -> None:
         self.watched: dict[str, Watched] = {}
         self._lock = threading.Lock()
-        self._server = _Server((LOOPBACK, 0), self._handler())
+        self._server = ProxyServer((LOOPBACK, 0), self._handler())
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True, name="gate-proxy")
         self._thread.start()
 

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 ROOT = Path(__file__).parents[2]
 CODE = """
-import sys, time
+import sys, threading, time
 from harness.dashboard.server import serve
 from harness.signals import AGAIN_SECONDS, raise_on_signal
 
@@ -30,15 +30,17 @@ raise_on_signal()
 serve(Slow(), 0, tell=lambda url: print(url, flush=True))
 time.sleep(3 * AGAIN_SECONDS)
 print("ended", flush=True)
-time.sleep(float(sys.argv[1]))
+for each in threading.enumerate():
+    if each is not threading.main_thread():
+        each.join(20)
 """
-STATE = b"GET /api/state HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+STATE = b"GET /api/state HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
 
 
-def start(wait: float) -> tuple[subprocess.Popen[str], int]:
-    """The server, which goes on for `wait` seconds after its end, and its port."""
+def start() -> tuple[subprocess.Popen[str], int]:
+    """The server, whose process waits for the requests under way after its end, and its port."""
     process = subprocess.Popen(
-        [sys.executable, "-c", CODE, str(wait)], cwd=ROOT, text=True,
+        [sys.executable, "-c", CODE], cwd=ROOT, text=True,
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
     assert process.stdout is not None
@@ -54,8 +56,15 @@ def answer_with(process: subprocess.Popen[str], word: str) -> None:
     process.stdin.flush()
 
 
+def see_it_serve(port: int) -> None:
+    """By then the main thread is done with every connection that came before: an interrupt closes the one it is at."""
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as browser:
+        browser.sendall(b"GET /static/page.css HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
+        assert browser.recv(12) == b"HTTP/1.1 200"
+
+
 def test_a_browser_goes_away_and_then_the_page_ends() -> None:
-    process, port = start(0)
+    process, port = start()
     with process:
         assert process.stdout is not None
         assert process.stderr is not None
@@ -67,16 +76,14 @@ def test_a_browser_goes_away_and_then_the_page_ends() -> None:
                 if request == STATE:
                     assert process.stdout.readline() == "asked\n"
         answer_with(process, "go on")
-        with socket.create_connection(("127.0.0.1", port), timeout=10) as browser:
-            browser.sendall(b"GET /static/page.css HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
-            assert browser.recv(12) == b"HTTP/1.1 200"
+        see_it_serve(port)
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=30)
     assert (process.returncode, out, err) == (0, "ended\n", "")
 
 
 def test_what_fails_before_the_end_is_told_and_what_fails_after_it_is_not() -> None:
-    process, port = start(2)
+    process, port = start()
     with process, socket.create_connection(("127.0.0.1", port), timeout=10) as browser:
         assert process.stdout is not None
         browser.sendall(STATE)
@@ -86,6 +93,7 @@ def test_what_fails_before_the_end_is_told_and_what_fails_after_it_is_not() -> N
         with socket.create_connection(("127.0.0.1", port), timeout=10) as late:
             late.sendall(STATE)
             assert process.stdout.readline() == "asked\n"
+            see_it_serve(port)
             process.send_signal(signal.SIGINT)
             assert process.stdout.readline() == "ended\n"
             answer_with(process, "fail")
