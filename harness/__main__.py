@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 
 from harness.errors import EXIT_INTERRUPTED, EXIT_USAGE
@@ -30,6 +31,8 @@ def main() -> int:
     finally:
         # An interrupt that something swallowed is not to come again while Python takes itself down.
         settle()
+        # Nothing of what is still there needs to be collected any more: that would take Python 0.4 s.
+        gc.freeze()
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import os
 import select
 import stat
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -141,6 +142,19 @@ def _nearest(path: Path, *, option: str, folder: bool, parents: bool) -> Path:
     with contextlib.suppress(FileNotFoundError):
         path.stat()  # a link that leads to itself says so
     return place
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Make or replace a file, and the folder that it is in, so that nobody ever reads half of it. Raises OSError."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as temporary:
+        try:
+            temporary.write(content)
+            temporary.flush()
+        except BaseException:
+            Path(temporary.name).unlink()
+            raise
+    Path(temporary.name).rename(path)
 
 
 def is_file(path: Path) -> bool:

@@ -5,6 +5,7 @@ Nothing here imports Locust: importing it patches the process. What the users do
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -29,6 +30,7 @@ STOP_SECONDS = 20.0
 LOG_LINES = 20
 ALLOW_HOST = "GATEPROOF_ALLOW_HOST"
 PARENT_PID = "GATEPROOF_PARENT_PID"
+BEGIN_ON_STDIN = "GATEPROOF_BEGIN_ON_STDIN"
 _FOREIGN = ("LOCUST_", "GATEPROOF_", "OTEL_")
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "ftp_proxy")
 
@@ -132,14 +134,16 @@ def environment(inherited: Mapping[str, str], *, folder: Path, parent_pid: int, 
         if name.lower() not in _PROXIES and (not name.startswith(_FOREIGN) or name == ALLOW_HOST)
     }
     allowed = {ALLOW_HOST: allow_host} if allow_host else {}
-    return kept | allowed | {"HOME": str(folder), "PYTHONUNBUFFERED": "1", PARENT_PID: str(parent_pid)}
+    ours = {"HOME": str(folder), "PYTHONUNBUFFERED": "1", PARENT_PID: str(parent_pid), BEGIN_ON_STDIN: "1"}
+    return kept | allowed | ours
 
 
 @dataclass(kw_only=True)
 class Load:
     """One Locust process, from start to stop. Also a context manager.
 
-    On Linux it dies with the thread that called `start`: call it in one that outlives the load, usually the main thread.
+    On Linux it dies with the thread that called `prepare` or `start`: call them in one that outlives the load, usually the main
+    thread.
     """
 
     spec: LoadSpec
@@ -148,6 +152,7 @@ class Load:
     before_start: Callable[[], None] | None = None
     """Called before anything is sent; it raises when the target is not ours."""
     _process: subprocess.Popen[bytes] | None = field(default=None, init=False, repr=False)
+    _begun: bool = field(default=False, init=False, repr=False)
     _stopped: bool = field(default=False, init=False, repr=False)
     _reader: RecordReader = field(init=False, repr=False)
     _records: list[dict[str, Any]] = field(default_factory=list, init=False, repr=False)
@@ -157,19 +162,14 @@ class Load:
         self.folder = self.folder.resolve()
         self._reader = RecordReader(record_path(self.folder))
 
-    def start(self) -> None:
-        """Start sending, and return once Locust has accepted what to send.
-
-        Raises UsageError when the locustfile refuses it, and PlatformError when Locust does not get that far.
-        """
+    def prepare(self) -> None:
+        """Start Locust, which takes a second or two, without sending anything: it waits for `start`. Raises UsageError."""
         if self._process is not None:
             raise UsageError("this load was started before; make a new one, in a folder of its own")
         self.folder.mkdir(parents=True, exist_ok=True)
         record = record_path(self.folder)
         if record.exists():
             raise UsageError(f"{record} holds the answers of another load; give a folder of its own")
-        if self.before_start is not None:
-            self.before_start()
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
                 command(self.spec, python=self.python, locustfile=LOCUSTFILE, folder=self.folder),
@@ -177,16 +177,36 @@ class Load:
                 env=environment(
                     os.environ, folder=self.folder, parent_pid=os.getpid(), allow_host=self.spec.allow_host
                 ),
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                bufsize=0,
             )
+
+    def start(self) -> None:
+        """Start sending, and return once Locust has accepted what to send.
+
+        Raises UsageError when the locustfile refuses it, and PlatformError when Locust does not get that far.
+        """
         try:
-            self._wait_for(record)
+            if self.before_start is not None:
+                self.before_start()
+            if self._process is None or self._begun or self._stopped:
+                self.prepare()
+            self._wait_for(record_path(self.folder))
+            self._begin()
         except BaseException:
             self.stop()
             raise
+
+    def _begin(self) -> None:
+        """Let Locust send: a line on its standard input. At the end of it without one, it gives up."""
+        self._begun = True
+        stdin = None if self._process is None else self._process.stdin
+        if stdin is not None:
+            with contextlib.suppress(BrokenPipeError), stdin:  # it has ended: `poll` tells why
+                stdin.write(b"begin\n")
 
     def poll(self) -> None:
         """Return while the load is being sent, and after `stop`; raise its true end otherwise."""
@@ -207,6 +227,8 @@ class Load:
         if self._process is None or self._stopped:
             return
         self._stopped = True
+        if self._process.stdin is not None:
+            self._process.stdin.close()
         self._process.terminate()
         try:
             self._process.wait(STOP_SECONDS)

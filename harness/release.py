@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -157,6 +159,20 @@ def wait_for(
         time.sleep(POLL_SECONDS)
 
 
+def is_gone(watcher: Watcher) -> bool:
+    """Whether nothing is left of an earlier release."""
+    return watcher.get("rollouts", RELEASE) is None and not watcher.latest("pods")
+
+
+def is_going(watcher: Watcher) -> bool:
+    """Whether what is left of an earlier release are pods that are being ended.
+
+    They get no more requests and have revisions of their own; to wait until they are gone would cost their time to drain.
+    """
+    ending = all(pod["metadata"].get("deletionTimestamp") for pod in watcher.latest("pods"))
+    return watcher.get("rollouts", RELEASE) is None and ending
+
+
 def is_stable(watcher: Watcher, image: str) -> bool:
     """Whether the Rollout is Healthy with this image as its only revision."""
     found = watcher.get("rollouts", RELEASE)
@@ -165,6 +181,17 @@ def is_stable(watcher: Watcher, image: str) -> bool:
     state = parse_rollout(found, 0.0)
     observed = str(found.get("status", {}).get("observedGeneration", "")) == str(state.generation)
     return observed and state.phase == "Healthy" and state.image == image and state.stable_hash == state.current_hash != ""
+
+
+def stable_hash(watcher: Watcher) -> str:
+    """The revision that the Rollout holds to be stable; empty where there is none."""
+    return parse_rollout(watcher.get("rollouts", RELEASE) or {}, 0.0).stable_hash
+
+
+def is_served(watcher: Watcher, gateway: Gateway, version: str) -> bool:
+    """Whether the gateway answers with this version, by pods of the stable revision."""
+    mark = f"-{stable_hash(watcher)}-"
+    return all(each.version == version and mark in (each.pod or "") for each in gateway.sample(5))
 
 
 def at_rest(watcher: Watcher) -> bool:
@@ -177,6 +204,24 @@ def canary_weight(watcher: Watcher) -> int | None:
     found = watcher.get("virtualservices", RELEASE)
     weights = parse_weights(found, 0.0) if found else None
     return None if weights is None else weights.canary
+
+
+def silence_tells(watcher: Watcher, endpoints: Endpoints) -> bool:
+    """Whether a version that gives no answer for a while is gone: only the weights of one gateway say who is asked.
+
+    Where versions are two Services instead of Istio's subsets of one, the controller may switch the loser's off and on.
+    """
+    canary = (watcher.get("rollouts", RELEASE) or {}).get("spec", {}).get("strategy", {}).get("canary", {})
+    subsets = canary.get("trafficRouting", {}).get("istio", {}).get("destinationRule")
+    return bool(endpoints.one_gateway and subsets and canary.get("canaryService") == canary.get("stableService"))
+
+
+def rests_since(watcher: Watcher) -> float:
+    """When the weights that are in force now were seen first, in epoch seconds; infinite where there are none."""
+    changes = [parse_weights(seen.object, seen.at) for seen in watcher.history("virtualservices") if seen.name == RELEASE]
+    weights = [change for change in changes if change is not None]
+    alike = takewhile(lambda each: (each.stable, each.canary) == (weights[-1].stable, weights[-1].canary), reversed(weights))
+    return min((each.at for each in alike), default=math.inf)
 
 
 def is_decided(watcher: Watcher, image: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import tempfile
@@ -9,6 +10,7 @@ import time
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +20,11 @@ from harness.disturber import Disturber, hand_for
 from harness.errors import PlatformError, UsageError
 from harness.faults import Effect
 from harness.load import Load, LoadSpec
-from harness.observation import Observation, parse_rollout
+from harness.observation import Observation
 from harness.platforms import Endpoints, Images, Platform
 from harness.platforms.local.paths import make_private
 from harness.preload import preload
+from harness.quiet import after_seconds, quiet_row, row_at_the_end
 from harness.release import (
     RELEASE,
     Chart,
@@ -30,16 +33,22 @@ from harness.release import (
     at_rest,
     canary_weight,
     is_decided,
+    is_going,
+    is_gone,
+    is_served,
     is_stable,
     merged,
+    rests_since,
     scenario_values,
+    silence_tells,
+    stable_hash,
     wait_for,
     why_not_ready,
 )
 from harness.replay.record import keep
 from harness.report_folder import clear_report, forget_report
 from harness.rig import released_image, rigged
-from harness.scenario import Decision, Scenario
+from harness.scenario import Scenario
 from harness.supply import supply
 from harness.variants import BuiltImage, Faults, Variant
 from harness.verdict import Verdict, judge
@@ -52,14 +61,12 @@ QUIET_SECONDS = 8.0
 PrometheusMonitor.discovery_rests). A long window bears that; before a short one the pods are left in peace for this long and
 until the discovery rests, or half of the window would go unmeasured."""
 READY_SECONDS = 60.0
-BASELINE_SECONDS = 2.0
-"""Load before the release: the stable version's own record, and proof that the load reaches its rate."""
+BASELINE_SECONDS = 0.5
+"""Load before the release, at the least: the stable version's own record."""
 BASELINE_LIMIT_SECONDS = 400.0
 """At the lowest rate the baseline alone takes some minutes."""
 REST_SECONDS = 10.0
 """How much longer the weights may take to be back; beyond that they are judged as they are."""
-AFTER_SECONDS = 2.0
-"""Load beyond the time within which users must be safe, so that "the last bad answer" is not merely the last answer."""
 FINAL_SAMPLES = 60
 STEP_OVERHEAD_SECONDS = 40.0
 """What a step may take beyond its window: pods, weights, and four retried queries of 10 s each before an analysis errs."""
@@ -103,6 +110,7 @@ def run(scenario: Scenario, options: Options, platform: Platform, *, say: Say, s
     forget_report(options.report_dir)
     hand_for(scenario.disturbances, platform)
     platform.setup(say)
+    preload("harness.kube")
     refuse_bad_chart(scenario, options, platform)
     with platform.session(say, keep=options.keep) as endpoints:
         make_private(options.report_dir, option="--report-dir")
@@ -164,21 +172,21 @@ class Stage:
         return chart
 
     def _play(self, stable: BuiltImage, candidate: BuiltImage, chart: Delivery) -> Observation:
-        gateway = Gateway(self.endpoints)
-        watcher = Watcher(
-            kubeconfig=self.endpoints.kubeconfig, context=self.endpoints.context, namespace=self.endpoints.namespace
-        )
-        try:
+        gateway, load = Gateway(self.endpoints), self._load()
+        with contextlib.ExitStack() as stack:
+            stack.callback(load.stop)
+            load.prepare()
             chart.remove()
+            at = self.endpoints
+            watcher = Watcher(kubeconfig=at.kubeconfig, context=at.context, namespace=at.namespace)
+            stack.callback(watcher.stop)
             watcher.start()
             self._install(chart, watcher, gateway, stable)
-            with self._load() as load, PrometheusMonitor(self.endpoints.prometheus_url) as prometheus:
+            with load, PrometheusMonitor(at.prometheus_url) as prometheus:
                 return self._release(
-                    chart=chart, watcher=watcher, gateway=gateway, load=load, prometheus=prometheus,
-                    stable=stable, candidate=candidate,
+                    chart=chart, watcher=watcher, gateway=gateway, load=load, prometheus=prometheus, stable=stable,
+                    candidate=candidate,
                 )
-        finally:
-            watcher.stop()
 
     def _images(self) -> tuple[BuiltImage, BuiltImage]:
         scenario, crane = self.scenario, self.platform.tools()["crane"]
@@ -208,19 +216,15 @@ class Stage:
         )
 
     def _install(self, chart: Delivery, watcher: Watcher, gateway: Gateway, stable: BuiltImage) -> None:
-        wait_for(
-            lambda: watcher.get("rollouts", RELEASE) is None and not watcher.latest("pods"),
-            what="the removal of an earlier release", timeout=self.endpoints.ready_seconds, check=self.platform.check,
-        )
+        gone = is_gone if self.scenario.window_seconds < SHORT_WINDOW_SECONDS else is_going
+        within: dict[str, Any] = {"timeout": self.endpoints.ready_seconds, "check": self.platform.check}
+        wait_for(lambda: gone(watcher), what="the removal of an earlier release", **within)
         chart.apply(stable, trial=f"{uuid.uuid4().hex[:8]}-stable")
         wait_for(
-            lambda: self._served(watcher, gateway, stable), what=f"{self.scenario.stable} stable and served by the gateway",
-            timeout=self.endpoints.ready_seconds, check=self.platform.check, hint=lambda: why_not_ready(watcher),
+            lambda: is_stable(watcher, stable.reference) and is_served(watcher, gateway, self.scenario.stable),
+            what=f"{self.scenario.stable} stable and served by the gateway", hint=lambda: why_not_ready(watcher), **within,
         )
         self.say(f"{self.scenario.stable} is stable and served")
-
-    def _served(self, watcher: Watcher, gateway: Gateway, image: BuiltImage) -> bool:
-        return is_stable(watcher, image.reference) and all(s.version == self.scenario.stable for s in gateway.sample(5))
 
     def _load(self) -> Load:
         scenario, options = self.scenario, self.options
@@ -230,8 +234,6 @@ class Stage:
             duration_limit_seconds=deadline_of(scenario, options) + 60, web_ui_port=options.web_port, reports=True,
             allow_host=self.endpoints.load_host,
         )
-        if options.web_port:
-            self.say(f"Locust's web UI: http://127.0.0.1:{options.web_port}")
         return Load(
             spec=spec, folder=options.report_dir / "load", python=sys.executable,
             before_start=lambda: self.platform.verify_load_target(self.endpoints),
@@ -243,13 +245,16 @@ class Stage:
     ) -> Observation:
         load_started = time.time()
         self.say(f"load: {self.scenario.rps:g} requests/s through {self.endpoints.gateway_url}")
+        if self.options.web_port:
+            self.say(f"Locust's web UI: http://127.0.0.1:{self.options.web_port}")
         self._watch(
-            watcher, load, deadline=BASELINE_LIMIT_SECONDS, until=lambda: self._baseline_done(watcher, prometheus, load_started)
+            watcher, load, deadline=BASELINE_LIMIT_SECONDS,
+            until=lambda: self._baseline_done(watcher, load, prometheus, load_started),
         )
         disturber = Disturber(wanted=self.scenario.disturbances, platform=self.platform, load=load, say=self.say)
-        stable_hash = parse_rollout(watcher.get("rollouts", RELEASE) or {}, 0.0).stable_hash
+        stable_revision = stable_hash(watcher)
         released_at = self.released_at = time.time()
-        self.say(f"releasing {self.scenario.candidate}; expected: {scenario_promise(self.scenario)}")
+        self.say(f"releasing {self.scenario.candidate}; expected: {self.scenario.promise}")
         chart.apply(candidate, trial=uuid.uuid4().hex[:8])
 
         def tick() -> None:
@@ -263,11 +268,9 @@ class Stage:
         )
         decided_at = time.time()
         if decided:
-            # Users must be safe from a bad version within a limit; a good one has only to be seen serving.
-            after = AFTER_SECONDS + (self.scenario.safe_within_seconds if self.scenario.expect is Decision.ROLLBACK else 0.0)
             self._watch(
-                watcher, load, deadline=after + REST_SECONDS + disturber.longest,
-                until=lambda: time.time() - decided_at >= after and at_rest(watcher) and disturber.settled(),
+                watcher, load, deadline=after_seconds(self.scenario) + REST_SECONDS + disturber.longest,
+                until=lambda: at_rest(watcher) and disturber.settled() and self._seen_safe(watcher, load, decided_at),
             )
         load_ended = time.time()
         load.stop()
@@ -276,9 +279,9 @@ class Stage:
         self._keep(watcher, released_at)
         observation = observation_of(
             watcher=watcher, load=load, scenario=self.scenario, endpoints=self.endpoints, stable=stable, candidate=candidate,
-            stable_hash=stable_hash, released_at=released_at, decided_at=decided_at if decided else None,
+            stable_hash=stable_revision, released_at=released_at, decided_at=decided_at if decided else None,
             load_started=load_started, load_ended=load_ended, samples=samples, disturbed=disturber.told(),
-            prometheus_ok=prometheus.ok,
+            prometheus_ok=prometheus.ok, silence_tells=silence_tells(watcher, self.endpoints),
         )
         return chart.conclude(observation, watcher, gateway.sample)
 
@@ -289,14 +292,24 @@ class Stage:
         if why:
             self.say(f"note: {why}")
 
-    def _baseline_done(self, watcher: Watcher, prometheus: PrometheusMonitor, load_started: float) -> bool:
+    def _baseline_done(self, watcher: Watcher, load: Load, prometheus: PrometheusMonitor, load_started: float) -> bool:
         now = time.time()
-        if now - load_started < max(BASELINE_SECONDS, 1.5 * MIN_BASELINE_REQUESTS / self.scenario.rps):
+        if now - load_started < BASELINE_SECONDS or len(load.records()) < 2 * MIN_BASELINE_REQUESTS:
             return False
         if self.scenario.window_seconds >= SHORT_WINDOW_SECONDS:
             return True
         pods = watcher.history("pods")
         return (not pods or now - pods[-1].at >= QUIET_SECONDS) and prometheus.discovery_rests()
+
+    def _seen_safe(self, watcher: Watcher, load: Load, decided_at: float) -> bool:
+        """Whether users were watched for long enough, or a row of answers shows already that the loser is gone."""
+        now, row = time.time(), quiet_row(self.scenario)
+        if row is None or not silence_tells(watcher, self.endpoints) or now - decided_at >= after_seconds(self.scenario):
+            return now - decided_at >= after_seconds(self.scenario)
+        since = max(decided_at, rests_since(watcher))
+        recent = takewhile(lambda each: each["at"] >= since, reversed(load.records()))
+        answers = ((each["started"], each["version"]) for each in recent if each["started"] >= since)
+        return row_at_the_end(answers, self.scenario.final_version) >= row
 
     def _watch(
         self, watcher: Watcher, load: Load, *, until: Callable[[], bool], deadline: float, tick: Callable[[], None] = lambda: None
@@ -312,10 +325,3 @@ class Stage:
                 return False
             time.sleep(POLL_SECONDS)
         return True
-
-
-def scenario_promise(scenario: Scenario) -> str:
-    """The decision that is right, and why, for people."""
-    fault = scenario.fault
-    what = f"no decision that counts (exit 3 by the check {fault.noticed_by!r})" if fault.noticed_by else scenario.expect.value
-    return f"{what}, because {fault.why}"

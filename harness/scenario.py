@@ -206,6 +206,13 @@ class Scenario:
         return self.rps * self.window_seconds * self.steps[step] / 100
 
     @property
+    def promise(self) -> str:
+        """The decision that is right, and why, for people."""
+        check = self.fault.noticed_by
+        what = f"no decision that counts (exit 3 by the check {check!r})" if check else self.expect.value
+        return f"{what}, because {self.fault.why}"
+
+    @property
     def final_version(self) -> str:
         """The version that users must get once the expected decision has been taken."""
         return self.candidate if self.expect is Decision.PROMOTE else self.stable

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from harness.images.base import Base
+from harness.images.bills import MEDIA_TYPE, webapp_bill
 from harness.images.build import attach, push_image
-from harness.images.layers import Layer, dependencies_layer, webapp_files, webapp_layer
+from harness.images.layers import Layer, dependencies_layer, webapp_layer
 from harness.images.spec import INTERPRETER_LABEL, ImageConfig, node_interpreter
 
 REPOSITORY = "webapp"
@@ -124,8 +125,6 @@ def build(
     its source. With a `base`, which brings the interpreter, it runs in any container runtime. `epoch` is the image's time in
     seconds (SOURCE_DATE_EPOCH). Raises RegistryUnavailable, and PlatformError when a distribution is missing.
     """
-    from harness.images.sbom import MEDIA_TYPE, webapp_sbom  # noqa: PLC0415  0.2 s that only a build is to pay for
-
     layers = webapp_layers(cache, source=source, epoch=epoch)
     revision = revision or f"src-{layers[1].digest.removeprefix('sha256:')[:12]}"
     repository = f"{registry}/{REPOSITORY}"
@@ -138,7 +137,7 @@ def build(
         base=base,
     )
     lock = (SOURCE / "requirements.lock").read_text()
-    bill = webapp_sbom(webapp_files(source), version=variant.tag, lock=lock, epoch=epoch)
+    bill = webapp_bill(cache, layers, source=source, lock=lock, version=variant.tag, epoch=epoch)
     attach(crane=crane, subject=f"{repository}@{digest}", media_type=MEDIA_TYPE, content=bill)
     return BuiltImage(repository=repository, tag=variant.tag, digest=digest, reference=f"{repository}:{variant.tag}@{digest}")
 

@@ -10,8 +10,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from kubernetes import client, config, watch
-
 from harness.errors import PlatformError
 
 SERVER_TIMEOUT_SECONDS = 30
@@ -38,11 +36,12 @@ class Seen:
         return str(self.object.get("metadata", {}).get("name", ""))
 
 
-CUSTOM = {
+GROUPS = {
     "rollouts": ("argoproj.io", "v1alpha1"), "analysisruns": ("argoproj.io", "v1alpha1"),
     "analysistemplates": ("argoproj.io", "v1alpha1"), "virtualservices": ("networking.istio.io", "v1"),
+    "replicasets": ("apps", "v1"), "pods": ("", "v1"),
 }  # fmt: skip
-"""Group and version of the kinds that are not Kubernetes' own."""
+"""Group and version of each kind that can be followed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,8 +73,9 @@ class Watcher:
         self, *, kubeconfig: Path, context: str | None = None, namespace: str | None, kinds: Iterable[str] = KINDS,
         keep_history: bool = True,
     ) -> None:
-        api = config.new_client_from_config(config_file=str(kubeconfig), context=context, persist_config=False)
-        self._custom = client.CustomObjectsApi(api)
+        from harness import kube  # noqa: PLC0415 -- 0.3 s, during which a run has other things to do (harness.run loads it)
+
+        self._kube, self._api = kube, kube.objects(kubeconfig, context)
         self._namespace, self._keep_history = namespace, keep_history
         self._lock = threading.Lock()
         self._seen: list[Seen] = []
@@ -88,27 +88,15 @@ class Watcher:
         self._clock_ahead = _clock_ahead()
         self._versions: dict[str, int] = {}
         """Up to which version of the API's store each kind was followed without a gap."""
-        self._sources = {kind: self._source(kind, api) for kind in kinds}
+        self._sources = {kind: self._source(kind) for kind in kinds}
         self._synced = {kind: threading.Event() for kind in self._sources}
 
-    def _source(self, kind: str, api: client.ApiClient) -> tuple[Callable[..., Any], dict[str, Any]]:
-        # Kubernetes' own kinds come with a model of every one of them: half a second and 25 MB, for whoever asks for them.
-        if kind == "pods":
-            core = client.CoreV1Api(api)
-            return self._core(core.list_namespaced_pod, core.list_pod_for_all_namespaces)
-        if kind == "replicasets":
-            apps = client.AppsV1Api(api)
-            return self._core(apps.list_namespaced_replica_set, apps.list_replica_set_for_all_namespaces)
-        return self._of(*CUSTOM[kind], kind)
-
-    def _of(self, group: str, version: str, plural: str) -> tuple[Callable[..., Any], dict[str, Any]]:
-        resource = {"group": group, "version": version, "plural": plural}
+    def _source(self, kind: str) -> tuple[Callable[..., Any], dict[str, Any]]:
+        group, version = GROUPS[kind]
+        resource = {"group": group, "version": version, "plural": kind}
         if self._namespace is None:
-            return self._custom.list_cluster_custom_object, resource
-        return self._custom.list_namespaced_custom_object, resource | {"namespace": self._namespace}
-
-    def _core(self, here: Callable[..., Any], everywhere: Callable[..., Any]) -> tuple[Callable[..., Any], dict[str, Any]]:
-        return (everywhere, {}) if self._namespace is None else (here, {"namespace": self._namespace})
+            return self._api.list_cluster_custom_object, resource
+        return self._api.list_namespaced_custom_object, resource | {"namespace": self._namespace}
 
     def start(self, timeout: float = 15.0) -> None:
         """Begin, and return once every kind was read for the first time. Raises PlatformError when the API does not answer."""
@@ -172,8 +160,7 @@ class Watcher:
     def _list(self, kind: str, function: Callable[..., Any], arguments: dict[str, Any], version: int | None = None) -> Listed:
         """The objects there are, or were at this version of the API's store."""
         past = {} if version is None else {"resource_version": str(version), "resource_version_match": "Exact"}
-        found = function(**arguments, **past, _request_timeout=(3, 10))
-        raw = found if isinstance(found, dict) else function.__self__.api_client.sanitize_for_serialization(found)  # type: ignore[attr-defined]
+        raw = function(**arguments, **past, _request_timeout=(3, 10))
         return Listed(version=int(raw["metadata"]["resourceVersion"]), objects={_key(kind, each): each for each in raw["items"]})
 
     def _fetch_missed(self, kind: str, function: Callable[..., Any], arguments: dict[str, Any], now: Listed) -> bool:
@@ -202,7 +189,7 @@ class Watcher:
                     return False
                 middle = self._list(kind, function, arguments, (before.version + after.version) // 2)
                 spans += [(middle, after), (before, middle)]
-        except client.ApiException as error:
+        except self._kube.ApiException as error:
             if error.status != GONE:
                 raise  # an API that is just coming back: once more, from the beginning
             return False
@@ -227,7 +214,7 @@ class Watcher:
         self._synced[kind].set()
         version = str(listed.version)
         while not self._stop.is_set():
-            stream = watch.Watch()
+            stream = self._kube.Watch()
             for event in stream.stream(
                 function, **arguments, resource_version=version, timeout_seconds=SERVER_TIMEOUT_SECONDS,
                 # In a namespace where nothing happens, the last version seen grows too old to go on from, while others write.

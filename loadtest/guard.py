@@ -11,6 +11,7 @@ import sys
 
 ALLOW_HOST = "GATEPROOF_ALLOW_HOST"
 PARENT_PID = "GATEPROOF_PARENT_PID"
+BEGIN_ON_STDIN = "GATEPROOF_BEGIN_ON_STDIN"
 
 # Only what every URL parser reads alike: no user info, no path, no query, no backslash.
 _BASE_URL = re.compile(r"https?://(?:\[(?P<six>[0-9a-fA-F:.]+)\]|(?P<name>[A-Za-z0-9._-]+))(?::\d{1,5})?/?\Z")
@@ -47,3 +48,9 @@ def die_with_parent() -> None:
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if str(os.getppid()) != parent:
         sys.exit(f"the process that started this load (pid {parent}) is gone")
+
+
+def wait_to_begin() -> None:
+    """Where GATEPROOF_BEGIN_ON_STDIN is set, wait until whoever started this load writes something; end when they give up."""
+    if os.environ.get(BEGIN_ON_STDIN) and not os.read(sys.stdin.fileno(), 1):
+        sys.exit("nobody is left to begin this load")

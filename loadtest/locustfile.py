@@ -22,7 +22,7 @@ from typing import Any
 import gevent
 import geventhttpclient.client
 from gevent.event import Event
-from guard import ALLOW_HOST, die_with_parent, refusal
+from guard import ALLOW_HOST, die_with_parent, refusal, wait_to_begin
 from locust import FastHttpUser, events, task
 from locust.contrib.fasthttp import LocustBadStatusCode
 from locust.env import Environment
@@ -130,6 +130,9 @@ def prepare(environment: Environment, web_ui: Any = None, **_: object) -> None:
             _record_answers(environment, Recorder(Path(options.record)))
         except OSError as error:
             _usage_error(f"cannot write --record {options.record}: {error.strerror}")
+    # Nothing else may go on meanwhile, so this blocks; the time limit is to count from now on, and not from before.
+    wait_to_begin()
+    gevent.get_hub().loop.update_now()
 
 
 @events.test_start.add_listener

@@ -29,7 +29,6 @@ from harness.images.layers import WEBAPP_REQUIREMENTS, needs, webapp_files
 from harness.images.lock import locked_hashes
 from harness.images.spec import INTERPRETER_LABEL, node_interpreter
 
-MEDIA_TYPE = "application/vnd.cyclonedx+json"
 # What older metadata says in words, where the words leave no doubt; "BSD License" does, and stays as it is.
 _SPDX = {"MIT License": "MIT", "3-Clause BSD License": "BSD-3-Clause"}
 

@@ -24,6 +24,7 @@ from py_compile import PycInvalidationMode
 from typing import IO
 
 from harness.errors import PlatformError
+from harness.files import write_atomically
 from harness.images.crane import Crane, split_reference
 from harness.images.spec import INTERPRETER_LABEL, ImageConfig, node_interpreter, parse_config
 
@@ -77,7 +78,7 @@ class ImageStore:
         _require_inside(folder, root.resolve(), config.working_dir)
         folder.mkdir(parents=True, exist_ok=True)
         if not path.is_file():  # last, because it says that all the rest is there
-            _write_atomically(path, document)
+            write_atomically(path, document)
         return UnpackedImage(digest=digest, root=root, config=config)
 
     def _config_path(self, digest: str) -> Path:
@@ -181,10 +182,3 @@ def _remove_abandoned(folder: Path) -> None:
         with contextlib.suppress(OSError):
             if time.time() - path.stat().st_mtime > 3600:
                 shutil.rmtree(path, ignore_errors=True)
-
-
-def _write_atomically(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as temporary:
-        temporary.write(content)
-    Path(temporary.name).rename(path)

@@ -224,6 +224,8 @@ class Observation:
     load: LoadSummary | None = None
     final_samples: tuple[ServedSample, ...] = ()
     prometheus_ok: bool | None = None
+    silence_tells: bool = False
+    """Whether a version that answers nobody for a while is gone: nothing but the weights of one gateway says who is asked."""
     deadline_exceeded: bool = False
     settle_seconds: float = 2.0
     scrape_interval_seconds: float = 1.0

@@ -71,6 +71,8 @@ class Endpoints:
     """How long the stable version may take to be served, its image's way to the nodes included."""
     load_host: str = ""
     """A host beyond loopback that the user named as the one to load; empty: loopback only."""
+    one_gateway: bool = False
+    """Whether one program alone serves `gateway_url`, so that none of several can lag behind the others unseen."""
     gitops: GitOps | None = None
     """Where Argo CD is, on a platform that has it."""
 

@@ -60,9 +60,12 @@ def facts(report: Report) -> Iterator[tuple[str, str]]:
     total = len(observation.responses)
     yield "requests", f"{total}, of which {report.canary_requests} answered by {report.scenario.candidate}"
     yield "failed requests", f"{report.failures.total}, of which {report.failures_by_canary} by {report.scenario.candidate}"
+    # The weights of the end are in force for two seconds, which is what they take to settle: nobody need have asked.
     for share in report.shares:
-        seen = "nobody asked" if share.percent is None else f"{share.percent:.1f} % of {share.requests}"
-        yield f"share at weight {share.weight} %", seen
+        if share.percent is not None:
+            yield f"share at weight {share.weight} %", f"{share.percent:.1f} % of {share.requests}"
+        elif share.weight:
+            yield f"share at weight {share.weight} %", "nobody asked"
     yield "load", f"{report.achieved_rps:.1f}/s of {report.scenario.rps:g}/s"
     yield "decision after", _seconds(report.decided_after)
     yield "time to detect", _seconds(report.detect_seconds)

@@ -16,6 +16,7 @@ from harness.observation import (
     weight_steps,
 )
 from harness.observation.measure import candidate_version, specs
+from harness.quiet import quiet_row, row_at_the_end
 from harness.scenario import MIN_WINDOW_SECONDS, Decision, Scenario
 from harness.verdict.decision import decided_at
 from harness.verdict.model import Check, Kind
@@ -242,12 +243,16 @@ def kept_asking(scenario: Scenario, observation: Observation) -> Check | None:
     after = [each for each in observation.responses if each.started >= aborted]
     needed = aborted + scenario.safe_within_seconds
     last = max((each.started for each in after), default=aborted)
-    enough = achieved_rate(after, aborted, needed) >= MIN_AFTER_ABORT * scenario.rps and last >= needed
+    row, wanted = row_at_the_end(((each.started, each.version) for each in after), scenario.stable), quiet_row(scenario)
+    wanted = wanted if observation.silence_tells else None
+    long_enough = achieved_rate(after, aborted, needed) >= MIN_AFTER_ABORT * scenario.rps and last >= needed
+    enough = long_enough or (wanted is not None and row >= wanted)
     return experiment_check(
         "load after the abort",
         [] if enough else [f"{len(after)} requests in {last - aborted:.1f} s after the abort: let the load run longer"],
-        expected=f"the load goes on for at least {scenario.safe_within_seconds:g} s after the abort",
-        actual=f"{len(after)} requests in {last - aborted:.1f} s",
+        expected=f"the load goes on for at least {scenario.safe_within_seconds:g} s after the abort"
+        + (f", or until {wanted} answers in a row are {scenario.stable}'s" if wanted else ""),
+        actual=f"{len(after)} requests in {last - aborted:.1f} s, the last {row} of them answered by {scenario.stable}",
     )
 
 

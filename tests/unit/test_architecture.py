@@ -15,8 +15,8 @@ IO = {
 }
 PURE = [
     "harness/scenario.py", "harness/faults.py", "harness/disturbances.py",
-    "harness/scenario.py", "harness/faults.py", "harness/secrecy.py", "harness/bill/model.py", "harness/bill/judge.py",
-    "harness/scenario.py", "harness/faults.py", "harness/names.py", "harness/plain.py",
+    "harness/quiet.py", "harness/secrecy.py", "harness/bill/model.py", "harness/bill/judge.py",
+    "harness/names.py", "harness/plain.py",
     "harness/campaign/throttle.py", "harness/campaign/trial.py",
     "harness/observation", "harness/verdict", "harness/report",
     "harness/supervisor/plan.py", "harness/dashboard/model.py", "harness/dashboard/promises.py",

@@ -108,7 +108,8 @@ def test_environment_carries_no_proxy_and_no_settings_of_others() -> None:
     mine = {"PATH": "/bin", "GATEPROOF_ALLOW_HOST": "mine.test"}
     others = {"HTTP_PROXY": "x", "https_proxy": "x", "ALL_PROXY": "x", "LOCUST_USERS": "9", "GATEPROOF_RPS": "9", "HOME": "/h"}
     given = environment(mine | others, folder=Path("/f"), parent_pid=42)
-    assert given == mine | {"HOME": "/f", "PYTHONUNBUFFERED": "1", "GATEPROOF_PARENT_PID": "42"}
+    assert given == mine | {"HOME": "/f", "PYTHONUNBUFFERED": "1", "GATEPROOF_PARENT_PID": "42",
+                            "GATEPROOF_BEGIN_ON_STDIN": "1"}  # fmt: skip
 
 
 def test_a_used_folder_and_a_second_start_are_refused(tmp_path: Path) -> None:

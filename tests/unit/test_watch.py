@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from kubernetes.client import ApiException
 
+from harness import kube
 from harness import watch as module
 from harness.watch import Seen, Watcher
 
@@ -46,13 +47,13 @@ def follow(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Watcher, Api]
         watcher = Watcher.__new__(Watcher)
         vars(watcher).update(
             _lock=threading.Lock(), _seen=[], _latest={}, _stop=threading.Event(), _error=None, _gaps=[],
-            _versions={}, _broken={},
+            _versions={}, _broken={}, _kube=kube,
             _synced={"pods": threading.Event()},
             _keep_history=keep_history,
         )  # fmt: skip
         api = Api(watcher, list(scripts))
         monkeypatch.setattr(module, "RETRY_SECONDS", 0.0)
-        monkeypatch.setattr(module.watch, "Watch", lambda: api)
+        monkeypatch.setattr(kube, "Watch", lambda: api)
         watcher._follow("pods", api.list, {})
         return watcher, api
 

@@ -88,6 +88,7 @@ class World:
             ),
             "final_samples": tuple(obs.ServedSample(**sample) for sample in self.samples),
             "prometheus_ok": True,
+            "silence_tells": True,
         }
         return obs.Observation(**(facts | self.facts))
 

@@ -188,7 +188,7 @@ class LocalPlatform:
         return Endpoints(
             kubeconfig=self.paths.kubeconfig, context=CLUSTER, gateway_url=f"http://{LOOPBACK}:{now.ports['gateway']}",
             prometheus_url=f"http://{LOOPBACK}:{now.ports['prometheus']}", registry=f"localhost:{now.ports['registry']}",
-            namespace=APP_NAMESPACE, scratch=self.paths.data / "harness", gitops=self._gitops(now),
+            namespace=APP_NAMESPACE, scratch=self.paths.data / "harness", one_gateway=True, gitops=self._gitops(now),
         )
 
     def _gitops(self, now: state.State) -> GitOps | None:

@@ -42,6 +42,7 @@ PROGRAMS: tuple[tuple[str, str, str, int, str], ...] = (
 ELSEWHERE = {
     "GATEPROOF_ALLOW_HOST": "below", "GATEPROOF_PARENT_PID": "below", "GITHUB_STEP_SUMMARY": "below",
     "DOCKER_HOST": "kind/test_kind_preflight.py: an engine that does not answer",
+    "GATEPROOF_BEGIN_ON_STDIN": "any value but an empty one; the harness sets it itself",
     "GATEPROOF_DEBUG": "any value shows tracebacks, which is what it is for",
     "PATH": "looked up by the system, empty parts and all",
     **dict.fromkeys(("GATEPROOF_SEED", "GATEPROOF_RECORD", "GATEPROOF_MAX_RUN_TIME"), "a Locust run's options: argparse"),
