@@ -24,6 +24,7 @@ from typing import Any
 import psutil
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
 PLACE = ("--gateway-port", "18982", "--registry-port", "15982")
 SHAPES = (("--error-rate", "20"), ())
 """Options of the batches, by turns: one that the gate rolls back, one that it promotes."""
