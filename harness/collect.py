@@ -32,7 +32,7 @@ from harness.observation import (
     pod_revisions,
 )
 from harness.platforms import Endpoints
-from harness.release import RELEASE
+from harness.release import RELEASE, silence_tells
 from harness.scenario import Scenario
 from harness.variants import BuiltImage
 from harness.watch import Watcher
@@ -109,7 +109,7 @@ def faults_injected(url: str, pod_hash: str, seconds: float) -> dict[str, float]
 def observation_of(
     *, watcher: Watcher, load: Load, scenario: Scenario, endpoints: Endpoints, stable: BuiltImage, candidate: BuiltImage,
     stable_hash: str, released_at: float, decided_at: float | None, load_started: float, load_ended: float,
-    samples: tuple[ServedSample, ...], prometheus_ok: bool | None, silence_tells: bool, disturbed: tuple[Disturbed, ...] = (),
+    samples: tuple[ServedSample, ...], prometheus_ok: bool | None, disturbed: tuple[Disturbed, ...] = (),
 ) -> Observation:
     """Everything that was seen of one release, as facts."""
     rollouts = [seen for seen in watcher.history("rollouts") if seen.name == RELEASE and not seen.deleted]
@@ -136,7 +136,7 @@ def observation_of(
         namespace=endpoints.namespace, rollout_uid=uid, stable_hash=stable_hash,
         candidate_hash=candidate_hash, candidate_pods=pod_facts(pods, candidate_hash),
         gateway_statuses=scenario.fault.gateway_statuses, interrupted=scenario.fault.effect is Effect.OUTAGE,
-        silence_tells=silence_tells,
+        silence_tells=silence_tells(watcher, endpoints),
         faults_injected=faults_injected(endpoints.prometheus_url, candidate_hash, time.time() - released_at),
         stable_image=stable.reference, candidate_image=candidate.reference,
         images=images_by_hash(replica_sets, uid), release_started_at=released_at, decided_at=decided_at, ended_at=time.time(),

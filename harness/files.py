@@ -13,7 +13,9 @@ import stat
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 from harness.errors import UsageError
 
@@ -144,17 +146,27 @@ def _nearest(path: Path, *, option: str, folder: bool, parents: bool) -> Path:
     return place
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Make or replace a file, and the folder that it is in, so that nobody ever reads half of it. Raises OSError."""
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[IO[bytes]]:
+    """A file to be written in the block, which then becomes `path` in one step, or is removed. The folder is made.
+
+    Raises OSError.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as temporary:
         try:
-            temporary.write(content)
-            temporary.flush()
+            yield temporary.file
+            temporary.close()
+            Path(temporary.name).rename(path)
         except BaseException:
-            Path(temporary.name).unlink()
+            Path(temporary.name).unlink(missing_ok=True)
             raise
-    Path(temporary.name).rename(path)
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Make or replace a file so that nobody ever reads half of it. Raises OSError."""
+    with replacing(path) as file:
+        file.write(content)
 
 
 def is_file(path: Path) -> bool:

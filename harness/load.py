@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import IO, Any, Self
 
 from harness.disk import full
 from harness.errors import EXIT_USAGE, HarnessError, Inconclusive, PlatformError, UsageError
@@ -31,6 +31,7 @@ LOG_LINES = 20
 ALLOW_HOST = "GATEPROOF_ALLOW_HOST"
 PARENT_PID = "GATEPROOF_PARENT_PID"
 BEGIN_ON_STDIN = "GATEPROOF_BEGIN_ON_STDIN"
+STARTED = "this load was started before; make a new one, in a folder of its own"
 _FOREIGN = ("LOCUST_", "GATEPROOF_", "OTEL_")
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "ftp_proxy")
 
@@ -152,7 +153,6 @@ class Load:
     before_start: Callable[[], None] | None = None
     """Called before anything is sent; it raises when the target is not ours."""
     _process: subprocess.Popen[bytes] | None = field(default=None, init=False, repr=False)
-    _begun: bool = field(default=False, init=False, repr=False)
     _stopped: bool = field(default=False, init=False, repr=False)
     _reader: RecordReader = field(init=False, repr=False)
     _records: list[dict[str, Any]] = field(default_factory=list, init=False, repr=False)
@@ -165,7 +165,7 @@ class Load:
     def prepare(self) -> None:
         """Start Locust, which takes a second or two, without sending anything: it waits for `start`. Raises UsageError."""
         if self._process is not None:
-            raise UsageError("this load was started before; make a new one, in a folder of its own")
+            raise UsageError(STARTED)
         self.folder.mkdir(parents=True, exist_ok=True)
         record = record_path(self.folder)
         if record.exists():
@@ -189,10 +189,12 @@ class Load:
 
         Raises UsageError when the locustfile refuses it, and PlatformError when Locust does not get that far.
         """
+        if self._process is not None and self._gate is None:
+            raise UsageError(STARTED)
         try:
             if self.before_start is not None:
                 self.before_start()
-            if self._process is None or self._begun or self._stopped:
+            if self._process is None:
                 self.prepare()
             self._wait_for(record_path(self.folder))
             self._begin()
@@ -200,13 +202,17 @@ class Load:
             self.stop()
             raise
 
+    @property
+    def _gate(self) -> IO[bytes] | None:
+        """Locust's standard input, for as long as it waits there; None before it does and afterwards."""
+        gate = None if self._process is None else self._process.stdin
+        return None if gate is None or gate.closed else gate
+
     def _begin(self) -> None:
         """Let Locust send: a line on its standard input. At the end of it without one, it gives up."""
-        self._begun = True
-        stdin = None if self._process is None else self._process.stdin
-        if stdin is not None:
-            with contextlib.suppress(BrokenPipeError), stdin:  # it has ended: `poll` tells why
-                stdin.write(b"begin\n")
+        if gate := self._gate:
+            with contextlib.suppress(BrokenPipeError), gate:  # it has ended: `poll` tells why
+                gate.write(b"begin\n")
 
     def poll(self) -> None:
         """Return while the load is being sent, and after `stop`; raise its true end otherwise."""
@@ -227,8 +233,8 @@ class Load:
         if self._process is None or self._stopped:
             return
         self._stopped = True
-        if self._process.stdin is not None:
-            self._process.stdin.close()
+        if gate := self._gate:
+            gate.close()
         self._process.terminate()
         try:
             self._process.wait(STOP_SECONDS)

@@ -281,7 +281,7 @@ class Stage:
             watcher=watcher, load=load, scenario=self.scenario, endpoints=self.endpoints, stable=stable, candidate=candidate,
             stable_hash=stable_revision, released_at=released_at, decided_at=decided_at if decided else None,
             load_started=load_started, load_ended=load_ended, samples=samples, disturbed=disturber.told(),
-            prometheus_ok=prometheus.ok, silence_tells=silence_tells(watcher, self.endpoints),
+            prometheus_ok=prometheus.ok,
         )
         return chart.conclude(observation, watcher, gateway.sample)
 
@@ -303,9 +303,10 @@ class Stage:
 
     def _seen_safe(self, watcher: Watcher, load: Load, decided_at: float) -> bool:
         """Whether users were watched for long enough, or a row of answers shows already that the loser is gone."""
-        now, row = time.time(), quiet_row(self.scenario)
-        if row is None or not silence_tells(watcher, self.endpoints) or now - decided_at >= after_seconds(self.scenario):
-            return now - decided_at >= after_seconds(self.scenario)
+        long_enough = time.time() - decided_at >= after_seconds(self.scenario)
+        row = quiet_row(self.scenario) if silence_tells(watcher, self.endpoints) else None
+        if long_enough or row is None:
+            return long_enough
         since = max(decided_at, rests_since(watcher))
         recent = takewhile(lambda each: each["at"] >= since, reversed(load.records()))
         answers = ((each["started"], each["version"]) for each in recent if each["started"] >= since)

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
-import os
 import subprocess
 from pathlib import Path
 
-from harness.platforms.local import golang
-from harness.platforms.local.paths import cache_root
+from go_tools import tools
 
 SOURCE = Path(__file__).parent / "process" / "toolchain" / "actionlint"
 BUILD_SECONDS = 240
@@ -17,20 +13,7 @@ BUILD_SECONDS = 240
 
 def checker() -> Path:
     """The program."""
-    digest = hashlib.sha256(golang.go_version().encode())
-    for name in ("go.mod", "go.sum"):
-        digest.update((SOURCE / name).read_bytes())
-    folder = cache_root() / "toolchain" / f"actionlint-{digest.hexdigest()[:16]}"
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not os.access(folder / "actionlint", os.X_OK):
-            argv = [str(golang.go_program()), "build", "-ldflags=-s -w", "-o", f"{folder}/", "tool"]
-            done = subprocess.run(
-                argv, cwd=SOURCE, env=golang.environment(), capture_output=True, text=True, timeout=BUILD_SECONDS, check=False
-            )
-            assert done.returncode == 0, done.stderr[-2000:]
-    return folder / "actionlint"
+    return tools(SOURCE, "actionlint", seconds=BUILD_SECONDS) / "actionlint"
 
 
 def complaints(actionlint: Path, text: str, folder: Path) -> list[str]:

@@ -13,7 +13,6 @@ import os
 import sys
 import sysconfig
 import tarfile
-import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -24,6 +23,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from harness.errors import PlatformError
+from harness.files import replacing
 
 # What the web app imports or may import; everything else is in their closure.
 WEBAPP_REQUIREMENTS = ("flask", "gunicorn", "opentelemetry-exporter-otlp-proto-http", "opentelemetry-sdk", "prometheus-client")
@@ -108,26 +108,18 @@ def webapp_files(source: Path) -> dict[str, bytes]:
 
 def write_layer(path: Path, files: Iterable[tuple[str, bytes]], *, epoch: int = 0) -> Layer:
     """Write `files` (path inside the image, content) as a layer, by an atomic rename; `epoch` is each file's time in seconds."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     contents = dict(files)
     folders = {str(parent) for name in contents for parent in PurePosixPath(name).parents if str(parent) != "."}
-    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as temporary:
-        try:
-            with tarfile.open(fileobj=temporary, mode="w", format=tarfile.PAX_FORMAT) as archive:
-                for name in sorted(folders | contents.keys()):
-                    member = tarfile.TarInfo(name)
-                    member.mtime = epoch
-                    if name in contents:
-                        member.size, member.mode = len(contents[name]), 0o644
-                        archive.addfile(member, io.BytesIO(contents[name]))
-                    else:
-                        member.type, member.mode = tarfile.DIRTYPE, 0o755
-                        archive.addfile(member)
-            temporary.close()
-            Path(temporary.name).rename(path)
-        except BaseException:
-            Path(temporary.name).unlink(missing_ok=True)
-            raise
+    with replacing(path) as file, tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        for name in sorted(folders | contents.keys()):
+            member = tarfile.TarInfo(name)
+            member.mtime = epoch
+            if name in contents:
+                member.size, member.mode = len(contents[name]), 0o644
+                archive.addfile(member, io.BytesIO(contents[name]))
+            else:
+                member.type, member.mode = tarfile.DIRTYPE, 0o755
+                archive.addfile(member)
     return _layer(path)
 
 

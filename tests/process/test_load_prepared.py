@@ -46,6 +46,9 @@ def test_it_sends_nothing_before_it_is_told_to_and_then_at_once(prepared: tuple[
         load.poll()
         with pytest.raises(UsageError, match="started before"):
             load.start()
+        load.poll()
+        refused_at = server.count
+        wait_until(lambda: server.count >= refused_at + 10, "requests of the load that goes on")
     assert len(load.records()) == server.count
 
 
