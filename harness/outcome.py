@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -20,23 +17,15 @@ from harness.options import Common
 from harness.platforms import Platform
 from harness.progress import LoadNow, Progress, live_state, make_progress
 from harness.release import RELEASE
-from harness.report import (
-    PlatformFacts,
-    Report,
-    Reproduction,
-    build_report,
-    render_html,
-    render_json,
-    render_junit,
-    render_markdown,
-    render_text,
-)
-from harness.report.text import HEADLINES
+from harness.report_folder import not_written
 from harness.run import Options, run
 from harness.scenario import Scenario
 from harness.secrecy import redacted
 from harness.verdict import Verdict
 from harness.watch import Watcher
+
+if TYPE_CHECKING:
+    from harness.report import Report
 
 RATE_SECONDS = 3.0
 """The load that is shown is that of the last three seconds: less jumps about, more lags behind."""
@@ -50,14 +39,15 @@ def play(scenario: Scenario, common: Common, options: Options, platform: Platfor
     def tell(observation: Observation, verdict: Verdict) -> None:
         progress.close()
         try:
-            facts = PlatformFacts(name=platform.name, versions=platform.facts())
-            again = Reproduction(command=command, inputs=inputs_of(options))
-            report = build_report(scenario, observation, verdict, facts, again)
+            # `run` has had it imported meanwhile: nobody waits for it.
+            from harness.report_files import report_of, write_reports  # noqa: PLC0415
+
+            report = report_of(scenario, observation, verdict, platform=platform, options=options, command=command)
         except Exception as error:
             _tell_briefly(verdict, common)
-            click.echo(f"warning: {_not_written(options.report_dir, error)}", err=True)
+            click.echo(f"warning: {not_written(options.report_dir, error)}", err=True)
             return
-        _tell(report, common, options)
+        _tell(report, common, options, *write_reports(report, options.report_dir))
 
     try:
         verdict = run(
@@ -73,8 +63,7 @@ def play(scenario: Scenario, common: Common, options: Options, platform: Platfor
     return verdict.exit_code
 
 
-def _tell(report: Report, common: Common, options: Options) -> None:
-    written, warnings = write_reports(report, options.report_dir)
+def _tell(report: Report, common: Common, options: Options, written: dict[str, str], warnings: list[str]) -> None:
     name = "report.json" if common.output == "json" else "report.txt"
     if name not in written:
         _tell_briefly(report.verdict, common)
@@ -83,7 +72,7 @@ def _tell(report: Report, common: Common, options: Options) -> None:
     else:
         click.echo("\n" + written[name], nl=False)
         # Once more at the end, where a person looks after a long table.
-        click.echo(f"\n{HEADLINES[report.verdict.outcome]}: {report.verdict.summary}")
+        click.echo(f"\n{report.verdict.outcome.headline}: {report.verdict.summary}")
         click.echo(f"reports: {options.report_dir}")
     for warning in warnings:
         click.echo(f"warning: {warning}", err=True)
@@ -95,63 +84,7 @@ def _tell_briefly(verdict: Verdict, common: Common) -> None:
         brief = {"outcome": verdict.outcome.name.lower(), "exit_code": verdict.exit_code, "summary": verdict.summary}
         click.echo(json.dumps(brief))
     else:
-        click.echo(f"\n{HEADLINES[verdict.outcome]}: {verdict.summary}")
-
-
-def write_reports(report: Report, folder: Path, *, step_summary: bool = True) -> tuple[dict[str, str], list[str]]:
-    """Write every form of the report, the plainest first; returns what was rendered, and a line for each not written.
-
-    A verdict that was reached stays what it is, whatever becomes of its reports. With GITHUB_STEP_SUMMARY set, as GitHub sets
-    it for each step of a job, the Markdown is appended to that file too, unless there are many reports of one step.
-    """
-    forms: dict[str, Callable[[], str]] = {
-        "report.json": lambda: json.dumps(render_json(report), indent=2) + "\n",
-        "report.txt": lambda: render_text(report),
-        "report.xml": lambda: render_junit(report),
-        "report.md": lambda: render_markdown(report),
-        "report.html": lambda: render_html(report),
-    }
-    rendered: dict[str, str] = {}
-    warnings = []
-    for name, render in forms.items():
-        try:
-            rendered[name] = redacted(render())
-            (folder / name).write_text(rendered[name], encoding="utf-8")
-        except Exception as error:
-            warnings.append(_not_written(folder / name, error))
-    summary = os.environ.get("GITHUB_STEP_SUMMARY") if step_summary else None
-    if summary and "report.md" in rendered:
-        try:
-            with Path(summary).open("a", encoding="utf-8") as file:
-                file.write(rendered["report.md"])
-        except Exception as error:
-            warnings.append(_not_written(Path(summary), error))
-    return rendered, warnings
-
-
-def _not_written(path: Path, error: Exception) -> str:
-    told = f"{type(error).__name__}: {error}".splitlines()[0]
-    return f"{path} was not written ({told}); the verdict stands, and the exit code is its"
-
-
-def inputs_of(options: Options) -> dict[str, str]:
-    """Digests of the chart and of the user's values files, so that a later run can be told to be of the same."""
-    try:
-        found = {"chart": _digest_of(options.chart)}
-        return found | {f"values file {file.name}": _digest_of(file) for file in options.values_files}
-    except OSError:
-        return {}
-
-
-def _digest_of(place: Path) -> str:
-    """Of a file, or of a folder: over each file's path in it and content. Raises OSError."""
-    if not place.is_dir():
-        return f"sha256:{hashlib.sha256(place.read_bytes()).hexdigest()}"
-    digest = hashlib.sha256()
-    for file in sorted(place.rglob("*")):
-        if file.is_file():
-            digest.update(f"{file.relative_to(place)}\0{hashlib.sha256(file.read_bytes()).hexdigest()}\n".encode())
-    return f"sha256:{digest.hexdigest()}"
+        click.echo(f"\n{verdict.outcome.headline}: {verdict.summary}")
 
 
 class Screen:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import takewhile
 from pathlib import Path
 from typing import Any, Protocol
@@ -63,6 +63,9 @@ class Chart:
     user_values: Mapping[str, Any]
     """What the user set by --set: it wins, so that a gate can be tested with thresholds of the user's own."""
 
+    _taken: list[str] = field(default_factory=list, init=False)
+    """The images that the cluster took."""
+
     def apply(self, image: BuiltImage, *, trial: str, force_conflicts: bool = False) -> None:
         """Install or upgrade to this image. A pod annotation of its own keeps a release from being taken for an old one.
 
@@ -78,7 +81,10 @@ class Chart:
         self.helm.install_or_upgrade(
             RELEASE, self.namespace, self.path, values_files=self.values_files, set_values=merged(values, self.user_values),
             force_conflicts=force_conflicts,
+            # The second image comes with the fields of the first, which were looked at.
+            fetch_schemas=not self._taken,
         )
+        self._taken.append(image.reference)
 
     def remove(self) -> None:
         """Uninstall what an earlier run left."""

@@ -22,3 +22,9 @@ def clear_report(folder: Path) -> None:
     forget_report(folder)
     for name in RECORDS:
         shutil.rmtree(folder / name, ignore_errors=True)
+
+
+def not_written(path: Path, error: Exception) -> str:
+    """The line for a file of a report that was not written."""
+    told = f"{type(error).__name__}: {error}".splitlines()[0]
+    return f"{path} was not written ({told}); the verdict stands, and the exit code is its"

@@ -45,7 +45,6 @@ from harness.release import (
     wait_for,
     why_not_ready,
 )
-from harness.replay.record import keep
 from harness.report_folder import clear_report, forget_report
 from harness.rig import released_image, rigged
 from harness.scenario import Scenario
@@ -261,7 +260,7 @@ class Stage:
             chart.tick(watcher, self.scenario.steps[0])
             disturber.tick(canary_weight(watcher))
 
-        preload("scipy.special")  # for the verdict
+        preload("scipy.special", "harness.replay.record", "harness.report_files")  # for the end
         decided = self._watch(
             watcher, load, until=lambda: is_decided(watcher, candidate.reference),
             deadline=deadline_of(self.scenario, self.options), tick=tick,
@@ -287,6 +286,8 @@ class Stage:
 
     def _keep(self, watcher: Watcher, released_at: float) -> None:
         """Write down what `harness gate --replay` needs; that it could not is worth a line, and no verdict."""
+        from harness.replay.record import keep  # noqa: PLC0415 -- preloaded
+
         runs = {seen.name: seen.object for seen in watcher.history("analysisruns")}.values()
         why = keep(self.options.report_dir, runs, since=released_at, prometheus_url=self.endpoints.prometheus_url)
         if why:

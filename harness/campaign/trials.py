@@ -13,9 +13,9 @@ from harness.campaign.lanes import Done, Job, LaneFacts, run_jobs
 from harness.campaign.store import Store
 from harness.campaign.trial import Summary, Trial, invalid, summarize, trial_of
 from harness.errors import Inconclusive
-from harness.outcome import write_reports
 from harness.platforms import Platform
 from harness.report import PlatformFacts, build_report
+from harness.report_files import write_reports
 from harness.run import Options, refuse_bad_chart
 from harness.scenario import Scenario
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from harness.campaign.lanes import STARVED, Done, Job, run_jobs
 from harness.errors import UsageError
 from harness.matrix.model import Entry, Expect, Result, Status, assess, ordered
-from harness.outcome import write_reports
 from harness.platforms import Endpoints, Platform, Say
 from harness.release import merged
 from harness.report import PlatformFacts, build_report
+from harness.report_files import write_reports
 from harness.run import Options, refuse_bad_chart
 
 Finished = Callable[[Result], None]

@@ -6,11 +6,8 @@ import os
 from collections.abc import Mapping
 from typing import Protocol, TextIO
 
-from rich.console import Console
-
 from harness.progress.plain import PlainProgress
 from harness.progress.state import LiveState
-from harness.progress.tree import TreeProgress
 
 
 class Progress(Protocol):
@@ -31,5 +28,9 @@ def make_progress(stream: TextIO, *, no_color: bool = False, environ: Mapping[st
     environ = os.environ if environ is None else environ
     if not stream.isatty() or environ.get("TERM", "") in {"dumb", "unknown"}:
         return PlainProgress(stream)
+    from rich.console import Console  # noqa: PLC0415 -- 0.08 s of imports that plain lines do without
+
+    from harness.progress.tree import TreeProgress  # noqa: PLC0415
+
     colourless = no_color or bool(environ.get("NO_COLOR"))
     return TreeProgress(Console(file=stream, no_color=colourless, highlight=False))

@@ -15,7 +15,7 @@ from harness.report.blast import REQUESTS_PER_USER
 from harness.report.charts import NARROW, WIDE, charts
 from harness.report.story import Story, story_of
 from harness.report.templates import render
-from harness.report.text import HEADLINES, MARKS
+from harness.report.text import MARKS
 from harness.scenario import Decision
 from harness.verdict import Outcome, Taken
 
@@ -47,11 +47,11 @@ def render_html(report: Report) -> str:
     wide, narrow = charts(story, WIDE), charts(story, NARROW)
     return render(
         "report.html.j2",
-        title=f"{HEADLINES[report.verdict.outcome]}: {report.scenario.name}",
+        title=f"{report.verdict.outcome.headline}: {report.scenario.name}",
         report=report,
         tone=tone,
         sign=SIGNS[tone],
-        headline=HEADLINES[report.verdict.outcome],
+        headline=report.verdict.outcome.headline,
         started=moment(report.observation.release_started_at),
         due=DUE[report.scenario.expect],
         taken="nothing was decided" if report.verdict.taken is Taken.NONE else report.verdict.taken.value,

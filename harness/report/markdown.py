@@ -6,7 +6,7 @@ import re
 import shlex
 from typing import TYPE_CHECKING
 
-from harness.report.text import HEADLINES, facts
+from harness.report.text import facts
 from harness.verdict import Outcome
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def render_markdown(report: Report) -> str:
 
 def _lines(report: Report) -> Iterator[str]:
     verdict, scenario = report.verdict, report.scenario
-    yield f"## {ICONS[verdict.outcome]} {HEADLINES[verdict.outcome]}: {escape(scenario.name)}"
+    yield f"## {ICONS[verdict.outcome]} {verdict.outcome.headline}: {escape(scenario.name)}"
     yield ""
     yield escape(verdict.summary)
     yield ""

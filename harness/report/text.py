@@ -5,19 +5,12 @@ from __future__ import annotations
 import textwrap
 from typing import TYPE_CHECKING
 
-from harness.verdict import Outcome
-
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from harness.report.model import Report
 
 WIDTH = 120
-HEADLINES = {
-    Outcome.EXPECTED: "PASSED",
-    Outcome.OTHER_DECISION: "FAILED",
-    Outcome.INCONCLUSIVE: "INCONCLUSIVE",
-}
 MARKS = {True: "pass", False: "FAIL", None: "UNKNOWN"}
 
 
@@ -28,7 +21,7 @@ def render_text(report: Report, *, width: int = WIDTH) -> str:
 
 def _lines(report: Report, width: int) -> Iterator[str]:
     verdict, scenario = report.verdict, report.scenario
-    yield f"{HEADLINES[verdict.outcome]}: {scenario.name} on {report.platform.name} (exit {verdict.exit_code})"
+    yield f"{verdict.outcome.headline}: {scenario.name} on {report.platform.name} (exit {verdict.exit_code})"
     yield from textwrap.wrap(verdict.summary, width)
     yield ""
     rows = [(check.name, MARKS[check.passed], check.expected, check.actual) for check in verdict.checks]

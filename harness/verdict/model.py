@@ -15,6 +15,11 @@ class Outcome(Enum):
     OTHER_DECISION = EXIT_OTHER_DECISION
     INCONCLUSIVE = EXIT_INCONCLUSIVE
 
+    @property
+    def headline(self) -> str:
+        """The one word for people."""
+        return {Outcome.EXPECTED: "PASSED", Outcome.OTHER_DECISION: "FAILED"}.get(self, "INCONCLUSIVE")
+
 
 class Taken(Enum):
     """The decision that was taken, by whomever."""

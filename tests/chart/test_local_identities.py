@@ -21,10 +21,10 @@ from cryptography.x509.oid import NameOID
 
 from harness.loopback import local_session
 from harness.platforms.local import binaries
-from harness.platforms.local.certs import VALID_FOR
 from harness.platforms.local.components import apiserver, bootstrap, etcd
 from harness.platforms.local.config import LOOPBACK, LocalConfig
 from harness.platforms.local.identities import ADMINS, CLIENTS
+from harness.platforms.local.identity import VALID_FOR
 from harness.platforms.local.paths import RunPaths
 from harness.platforms.local.plan import configure, prepare
 from harness.supervisor.plan import plan

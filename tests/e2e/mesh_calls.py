@@ -18,7 +18,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from harness.platforms.local.certs import private_pem, write_private
+from harness.platforms.local.certs import private_pem
+from harness.platforms.local.identity import write_private
 
 Address = tuple[str, int]
 CALL_SECONDS = 10.0

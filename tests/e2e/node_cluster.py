@@ -19,8 +19,9 @@ import yaml
 from harness.images import ImageConfig
 from harness.images.build import push_image
 from harness.images.layers import write_layer
-from harness.platforms.local.certs import Authority, Identity, kubeconfig, signing_key, write_private
+from harness.platforms.local.certs import Authority, signing_key
 from harness.platforms.local.identities import manifests
+from harness.platforms.local.identity import Identity, kubeconfig, write_private
 from harness.platforms.local.node.api import Api
 from harness.platforms.local.node.processes import MARKER
 from harness.supervisor.spawn import spawn

@@ -10,7 +10,8 @@ import pytest
 import verdict_world as w
 from rich.console import Console
 
-from harness.progress import LiveState, LoadNow, PlainProgress, TreeProgress, changes, live_state, make_progress, render
+from harness.progress import LiveState, LoadNow, PlainProgress, changes, live_state, make_progress
+from harness.progress.tree import TreeProgress, render
 
 LOAD = LoadNow(offered_rps=50, achieved_rps=49.8, requests=900, failed={"v1.1": 4})
 

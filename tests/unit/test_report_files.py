@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from report_worlds import report
 
-from harness import cli, outcome
+from harness import cli, outcome, report_files
 from harness.options import REPORT_FILES, parse_set
-from harness.outcome import inputs_of, write_reports
+from harness.report_files import inputs_of, write_reports
 from harness.report_folder import REPORTS, clear_report
 from harness.run import Options
 from harness.verdict import Verdict
@@ -48,7 +48,7 @@ def test_a_form_that_cannot_be_made_is_one_warning(
         assert (tmp_path / "report.txt").exists()
         raise RuntimeError("no such\ntemplate")
 
-    monkeypatch.setattr(outcome, renderer, broken)
+    monkeypatch.setattr(report_files, renderer, broken)
     [warning] = write(tmp_path)
     assert warning == f"{tmp_path / name} was not written (RuntimeError: no such); the verdict stands, and the exit code is its"
     assert {each.name for each in tmp_path.iterdir()} == set(REPORTS) - {name}
@@ -116,7 +116,7 @@ def test_no_fault_of_a_report_changes_the_exit_code(
     def fails(*_: object) -> None:
         raise ValueError("nothing to see")
 
-    monkeypatch.setattr(outcome, broken, fails)
+    monkeypatch.setattr(report_files, broken, fails)
     assert played(monkeypatch, tmp_path, output) == 1
     said = capsys.readouterr()
     [warning] = said.err.splitlines()

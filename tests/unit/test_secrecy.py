@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.cli import main as run
-from harness.outcome import write_reports
 from harness.report import PlatformFacts, Reproduction, build_report
+from harness.report_files import write_reports
 from harness.secrecy import redacted, redacted_command
 from harness.verdict import judge
 

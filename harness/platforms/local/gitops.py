@@ -9,8 +9,8 @@ from typing import Any
 
 import yaml
 
-from harness.platforms.local.certs import write_private
 from harness.platforms.local.config import ARGOCD_NAMESPACE, CLUSTER, LOOPBACK, LocalConfig
+from harness.platforms.local.identity import write_private
 from harness.platforms.local.paths import make_private
 
 PART_OF = {"app.kubernetes.io/part-of": "argocd"}

@@ -8,7 +8,6 @@ from typing import Any
 import yaml
 
 from harness.platforms.local import gitops
-from harness.platforms.local.certs import Authority, Identity, kubeconfig, signing_key, write_private
 from harness.platforms.local.config import (
     APP_NAMESPACE,
     ARGOCD_NAMESPACE,
@@ -18,6 +17,7 @@ from harness.platforms.local.config import (
     ROLLOUTS_NAMESPACE,
     LocalConfig,
 )
+from harness.platforms.local.identity import Identity, kubeconfig, write_private
 
 ADMINS = "gateproof:admins"
 """The group that is bound to cluster-admin. Unlike system:masters, which is let through unasked, it has an ordinary binding,
@@ -51,6 +51,8 @@ ETCD = Identity(name="etcd", common_name="etcd", hosts=(LOOPBACK, "localhost"))
 
 def write(config: LocalConfig) -> None:
     """Make the run's keys, certificates and kubeconfigs. etcd has an authority of its own: only the API server may ask it."""
+    from harness.platforms.local.certs import Authority, signing_key  # noqa: PLC0415 -- 0.07 s that only a start need wait for
+
     authority, etcd_authority = Authority(f"{CLUSTER}-ca"), Authority(f"{CLUSTER}-etcd-ca")
     pki = config.paths.pki
     for name, pem in (("ca", authority.pem), ("etcd-ca", etcd_authority.pem)):

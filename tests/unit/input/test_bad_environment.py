@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from input_world import make_world, run
 
-from harness import outcome
+from harness import report_files
 from loadtest import guard
 from webapp.fault_schema import PLAN_KEYS, variable
 from webapp.settings import SettingsError, from_environ
@@ -135,6 +135,6 @@ def test_a_load_whose_parent_is_none_ends_at_once(monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize("value", ["/", "/nowhere/summary.md", "/dev/null/x", "x" * 5000])
 def test_a_summary_that_cannot_be_written_costs_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", value)
-    monkeypatch.setattr(outcome, "render_markdown", lambda _: "text")
-    warnings = outcome.write_reports(object(), tmp_path)[1]  # type: ignore[arg-type] -- whatever else cannot be rendered is told too
+    monkeypatch.setattr(report_files, "render_markdown", lambda _: "text")
+    warnings = report_files.write_reports(object(), tmp_path)[1]  # type: ignore[arg-type] -- whatever else cannot be rendered is told too
     assert [each for each in warnings if each.startswith(value) and "\n" not in each and "verdict stands" in each]

@@ -15,8 +15,9 @@ from cryptography.x509.oid import NameOID
 from test_plan import CONFIG
 
 from harness.platforms.local import identities
-from harness.platforms.local.certs import VALID_FOR, Authority, Identity, kubeconfig, write_private
+from harness.platforms.local.certs import Authority
 from harness.platforms.local.components import components
+from harness.platforms.local.identity import VALID_FOR, Identity, kubeconfig, write_private
 
 
 def test_a_certificate_names_its_user_and_groups_and_is_signed_by_its_authority_alone() -> None:
