@@ -18,6 +18,7 @@ from harness.observation.facts import (
 )
 from harness.observation.hands import foreign_hands
 from harness.observation.measure import (
+    ACCEPTED,
     AgreementBounds,
     FailedRequests,
     Share,
@@ -46,6 +47,7 @@ from harness.observation.parse import (
 from harness.observation.pods import image_ids, pod_revisions
 
 __all__ = [
+    "ACCEPTED",
     "AgreementBounds",
     "Disturbed",
     "FailedRequests",

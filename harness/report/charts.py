@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from harness.observation import acceptance_interval
+from harness.observation import ACCEPTED, acceptance_interval
 from harness.report.plot import Frame, Key, Label, Plot, Scale, log_ticks, nice_ticks, text_width
 from harness.report.series import Group, Series, span_of
 from harness.report.story import Story, asked_weights
@@ -99,7 +99,7 @@ def _weights(story: Story, width: int) -> Plot:
         low, high = (100 * count / share.requests for count in acceptance_interval(share.requests, share.weight / 100))
         start, end = share.start - released, share.end - released
         if 0 < share.weight < 100:
-            frame.area("interval", (start, end), (low, high), f"99.9 % interval: {low:.1f} to {high:.1f} %")
+            frame.area("interval", (start, end), (low, high), f"{ACCEPTED} interval: {low:.1f} to {high:.1f} %")
             told.append(f"{share.weight} % asked, {share.percent:.1f} % of {share.requests} seen")
     frame.steps("asked", asked_weights(report), story.end)
     seen = tuple(
@@ -119,7 +119,7 @@ def _weights(story: Story, width: int) -> Plot:
         told="; ".join(told) + "." if told else "No step was measured.",
         keys=(
             Key(css="asked", text="asked (VirtualService)"), Key(css="seen", shape="circle", text="seen by clients"),
-            Key(css="step", text="seen during the whole step"), Key(css="interval", text="where 99.9 % of sound runs lie"),
+            Key(css="step", text="seen during the whole step"), Key(css="interval", text=f"where {ACCEPTED} of sound runs lie"),
         ),
     )  # fmt: skip
 

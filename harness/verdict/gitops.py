@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.observation import Observation, acceptance_interval
+from harness.observation import ACCEPTED, Observation, acceptance_interval
 from harness.observation.gitops import GitOpsFacts, MiddleSync
 from harness.observation.measure import candidate_version
 from harness.scenario import Decision, Scenario
@@ -68,7 +68,7 @@ def share_after_sync(scenario: Scenario, observation: Observation) -> Check | No
     low, high = acceptance_interval(len(inside), weight / 100)
     return decision_check(
         SHARE, low <= count <= high if inside else None,
-        f"{low} to {high} of {len(inside)} answers (99.9 % of a Binomial at {weight} %)", f"{count} of {len(inside)} answers",
+        f"{low} to {high} of {len(inside)} answers ({ACCEPTED} of a Binomial at {weight} %)", f"{count} of {len(inside)} answers",
         (f"requests started from {begun:.3f} to {ended:.3f}",),
     )  # fmt: skip
 

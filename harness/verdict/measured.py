@@ -7,7 +7,16 @@ a candidate that never got traffic, a fault that was never injected.
 from __future__ import annotations
 
 from harness.faults import ANALYSIS_SOUND, MEASURED_OUTCOMES, Effect, Fault, Rig, delay_quantiles, share_over
-from harness.observation import Observation, PodFacts, ResponseRecord, StepAnalysis, acceptance_interval, metric_bounds, share_at
+from harness.observation import (
+    ACCEPTED,
+    Observation,
+    PodFacts,
+    ResponseRecord,
+    StepAnalysis,
+    acceptance_interval,
+    metric_bounds,
+    share_at,
+)
 from harness.observation.measure import candidate_version
 from harness.scenario import LATENCY_OBJECTIVE_MS, REQUESTS_METRIC, Decision, Scenario
 from harness.verdict.experiment import experiment_check, injected
@@ -51,7 +60,7 @@ def _client_share(scenario: Scenario, observation: Observation, index: int) -> C
         name=name,
         kind=Kind.EXPERIMENT,
         passed=told if share.requests else None,
-        expected=f"{low} to {high} of {share.requests} answers (99.9 % of a Binomial at {weight} %)",
+        expected=f"{low} to {high} of {share.requests} answers ({ACCEPTED} of a Binomial at {weight} %)",
         actual=f"{share.canary_requests} of {share.requests} answers"
         + (f" ({share.percent:.1f} %)" if share.percent is not None else ""),
         evidence=(f"requests started from {share.start:.3f} to {share.end:.3f}",),
