@@ -38,7 +38,7 @@ from harness.variants import BuiltImage
 from harness.watch import Watcher
 
 DISCOVERY_REST_SECONDS = 14
-"""12.5 s (why: PrometheusMonitor.discovery_rests), and as much again as a counter scraped each second may hide."""
+"""12.5 s (why: PrometheusMonitor.discovery_rests), and what a counter scraped each second may hide."""
 HASH_LABEL = "rollouts_pod_template_hash"
 """The target label that carries a pod's revision, as the platform's Prometheus sets it."""
 SETTLE_SECONDS = 2.0

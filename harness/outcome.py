@@ -40,9 +40,11 @@ def play(scenario: Scenario, common: Common, options: Options, platform: Platfor
         progress.close()
         try:
             # `run` has had it imported meanwhile: nobody waits for it.
-            from harness.report_files import report_of, write_reports  # noqa: PLC0415
+            from harness.report import Reproduction  # noqa: PLC0415
+            from harness.report_files import inputs_of, report_of, write_reports  # noqa: PLC0415
 
-            report = report_of(scenario, observation, verdict, platform=platform, options=options, command=command)
+            again = Reproduction(command=command, inputs=inputs_of(options))
+            report = report_of(scenario, observation, verdict, platform, again)
         except Exception as error:
             _tell_briefly(verdict, common)
             click.echo(f"warning: {not_written(options.report_dir, error)}", err=True)

@@ -50,7 +50,7 @@ class Delivery(Protocol):
         ...
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class Chart:
     """The chart with everything about it that is the same for both versions of one run."""
 
@@ -63,8 +63,8 @@ class Chart:
     user_values: Mapping[str, Any]
     """What the user set by --set: it wins, so that a gate can be tested with thresholds of the user's own."""
 
-    _taken: list[str] = field(default_factory=list, init=False)
-    """The images that the cluster took."""
+    _taken: bool = field(default=False, init=False)
+    """Whether the cluster has taken an image with these values."""
 
     def apply(self, image: BuiltImage, *, trial: str, force_conflicts: bool = False) -> None:
         """Install or upgrade to this image. A pod annotation of its own keeps a release from being taken for an old one.
@@ -84,7 +84,7 @@ class Chart:
             # The second image comes with the fields of the first, which were looked at.
             fetch_schemas=not self._taken,
         )
-        self._taken.append(image.reference)
+        self._taken = True
 
     def remove(self) -> None:
         """Uninstall what an earlier run left."""

@@ -29,12 +29,11 @@ from harness.verdict import Verdict
 
 
 def report_of(
-    scenario: Scenario, observation: Observation, verdict: Verdict, *, platform: Platform, options: Options,
-    command: tuple[str, ...],
+    scenario: Scenario, observation: Observation, verdict: Verdict, platform: Platform,
+    again: Reproduction = Reproduction(),  # noqa: B008 -- frozen
 ) -> Report:
-    """What is reported of a verdict: with the versions of the platform's parts, and how to have it again by what was typed."""
-    facts = PlatformFacts(name=platform.name, versions=platform.facts())
-    return build_report(scenario, observation, verdict, facts, Reproduction(command=command, inputs=inputs_of(options)))
+    """What is reported of a verdict on this platform: with the versions of its parts, and how to have it again."""
+    return build_report(scenario, observation, verdict, PlatformFacts(name=platform.name, versions=platform.facts()), again)
 
 
 def write_reports(report: Report, folder: Path, *, step_summary: bool = True) -> tuple[dict[str, str], list[str]]:

@@ -14,8 +14,7 @@ from harness.campaign.store import Store
 from harness.campaign.trial import Summary, Trial, invalid, summarize, trial_of
 from harness.errors import Inconclusive
 from harness.platforms import Platform
-from harness.report import PlatformFacts, build_report
-from harness.report_files import write_reports
+from harness.report_files import report_of, write_reports
 from harness.run import Options, refuse_bad_chart
 from harness.scenario import Scenario
 
@@ -89,8 +88,7 @@ class _Progress:
         if done.verdict is None or done.observation is None:
             trial = invalid(index, scenario.seed, str(done.error), done.seconds)
         else:
-            facts = PlatformFacts(name=self.platform.name, versions=self.platform.facts())
-            report = build_report(scenario, done.observation, done.verdict, facts)
+            report = report_of(scenario, done.observation, done.verdict, self.platform)
             for warning in write_reports(report, done.job.report_dir, step_summary=False)[1]:
                 self.say(warning)
             trial = trial_of(index, scenario.seed, scenario, done.observation, done.verdict, seconds=done.seconds)

@@ -11,8 +11,7 @@ from harness.errors import UsageError
 from harness.matrix.model import Entry, Expect, Result, Status, assess, ordered
 from harness.platforms import Endpoints, Platform, Say
 from harness.release import merged
-from harness.report import PlatformFacts, build_report
-from harness.report_files import write_reports
+from harness.report_files import report_of, write_reports
 from harness.run import Options, refuse_bad_chart
 
 Finished = Callable[[Result], None]
@@ -84,8 +83,7 @@ class Play:
     def _finished(self, done: Done, *, side_by_side: bool) -> None:
         entry = next(each for each in self.entries if each.key == done.job.key)
         if done.observation is not None and done.verdict is not None:
-            facts = PlatformFacts(name=self.platform.name, versions=self.platform.facts())
-            write_reports(build_report(entry.scenario, done.observation, done.verdict, facts), done.job.report_dir)
+            write_reports(report_of(entry.scenario, done.observation, done.verdict, self.platform), done.job.report_dir)
         result = assess(
             entry, done.verdict, done.error, seconds=done.seconds, again=entry in self._starved,
             report=_report(done.job.report_dir),

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from harness.observation import ACCEPTED, Observation, acceptance_interval
+from harness.observation import Observation
 from harness.observation.gitops import GitOpsFacts, MiddleSync
 from harness.observation.measure import candidate_version
 from harness.scenario import Decision, Scenario
 from harness.verdict.experiment import experiment_check
+from harness.verdict.measured import share_as_asked
 from harness.verdict.model import Check
 from harness.verdict.release import decision_check
 
@@ -65,12 +66,8 @@ def share_after_sync(scenario: Scenario, observation: Observation) -> Check | No
     is_candidate, begun, ended = candidate_version(observation), facts.sync.finished_at, _step_end(observation)
     inside = [each for each in observation.responses if begun <= each.started < ended]
     count = sum(is_candidate(each) for each in inside)
-    low, high = acceptance_interval(len(inside), weight / 100)
-    return decision_check(
-        SHARE, low <= count <= high if inside else None,
-        f"{low} to {high} of {len(inside)} answers ({ACCEPTED} of a Binomial at {weight} %)", f"{count} of {len(inside)} answers",
-        (f"requests started from {begun:.3f} to {ended:.3f}",),
-    )  # fmt: skip
+    evidence = f"requests started from {begun:.3f} to {ended:.3f}"
+    return decision_check(SHARE, *share_as_asked(count, len(inside), weight), (evidence,))
 
 
 def _untold(facts: GitOpsFacts, observation: Observation) -> str:

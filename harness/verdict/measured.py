@@ -48,21 +48,28 @@ def client_shares(scenario: Scenario, observation: Observation) -> tuple[Check, 
     return tuple(_client_share(scenario, observation, index) for index in range(last))
 
 
+def share_as_asked(count: int, requests: int, weight: int) -> tuple[bool | None, str, str]:
+    """Whether so many of the clients' requests going to the candidate agree with its weight, what would, and what was seen."""
+    low, high = acceptance_interval(requests, weight / 100)
+    return (
+        low <= count <= high if requests else None,
+        f"{low} to {high} of {requests} answers ({ACCEPTED} of a Binomial at {weight} %)", f"{count} of {requests} answers",
+    )  # fmt: skip
+
+
 def _client_share(scenario: Scenario, observation: Observation, index: int) -> Check:
     weight = scenario.steps[index]
     name, share = f"client share at {weight} %", share_at(observation, index)
     if share is None or share.weight != weight:
         seen = "not reached" if share is None else f"the weight was {share.weight} %"
         return Check(name=name, kind=Kind.DECISION, passed=False, expected=f"{weight} % of answers", actual=seen)
-    low, high = acceptance_interval(share.requests, weight / 100)
-    told = share.requests > 0 and low <= share.canary_requests <= high
+    passed, expected, actual = share_as_asked(share.canary_requests, share.requests, weight)
     return Check(
         name=name,
         kind=Kind.EXPERIMENT,
-        passed=told if share.requests else None,
-        expected=f"{low} to {high} of {share.requests} answers ({ACCEPTED} of a Binomial at {weight} %)",
-        actual=f"{share.canary_requests} of {share.requests} answers"
-        + (f" ({share.percent:.1f} %)" if share.percent is not None else ""),
+        passed=passed,
+        expected=expected,
+        actual=actual + (f" ({share.percent:.1f} %)" if share.percent is not None else ""),
         evidence=(f"requests started from {share.start:.3f} to {share.end:.3f}",),
     )
 

@@ -18,7 +18,8 @@ class Outcome(Enum):
     @property
     def headline(self) -> str:
         """The one word for people."""
-        return {Outcome.EXPECTED: "PASSED", Outcome.OTHER_DECISION: "FAILED"}.get(self, "INCONCLUSIVE")
+        names = {Outcome.EXPECTED: "PASSED", Outcome.OTHER_DECISION: "FAILED", Outcome.INCONCLUSIVE: "INCONCLUSIVE"}
+        return names[self]
 
 
 class Taken(Enum):
