@@ -22,7 +22,9 @@ from harness.disk import full
 from harness.errors import EXIT_USAGE, HarnessError, Inconclusive, PlatformError, UsageError
 from harness.load_record import LoadSummary, RecordReader, summarize
 from harness.load_shape import LoadShape
+from harness.supervisor.ports import owned_by
 
+WEB_HOST = "127.0.0.1"
 LOCUSTFILE = Path(__file__).resolve().parent.parent / "loadtest" / "locustfile.py"
 START_SECONDS = 30.0
 STOP_SECONDS = 20.0
@@ -109,7 +111,7 @@ def command(spec: LoadSpec, *, python: str, locustfile: Path, folder: Path) -> l
     if spec.web_ui_port is None:
         line += ["--headless", "--only-summary"]
     else:
-        line += ["--autostart", "--web-host", "127.0.0.1", "--web-port", str(spec.web_ui_port)]
+        line += ["--autostart", "--web-host", WEB_HOST, "--web-port", str(spec.web_ui_port)]
         line += ["--max-run-time", str(math.ceil(spec.duration_limit_seconds))]
     if spec.reports:
         # Locust adds .json by itself.
@@ -185,7 +187,7 @@ class Load:
             )
 
     def start(self) -> None:
-        """Start sending, and return once Locust has accepted what to send.
+        """Start sending, and return once Locust has accepted what to send and its web UI, if one is asked for, can be reached.
 
         Raises UsageError when the locustfile refuses it, and PlatformError when Locust does not get that far.
         """
@@ -196,8 +198,9 @@ class Load:
                 self.before_start()
             if self._process is None:
                 self.prepare()
-            self._wait_for(record_path(self.folder))
+            self._wait_for(record_path(self.folder).exists)
             self._begin()
+            self._wait_for(self._web_ui_is_open)
         except BaseException:
             self.stop()
             raise
@@ -286,9 +289,13 @@ class Load:
     def _log(self) -> Path:
         return self.folder / "locust.log"
 
-    def _wait_for(self, record: Path) -> None:
+    def _web_ui_is_open(self) -> bool:
+        port = self.spec.web_ui_port
+        return port is None or (self.pid is not None and owned_by(self.pid, WEB_HOST, port))
+
+    def _wait_for(self, condition: Callable[[], bool]) -> None:
         deadline = time.monotonic() + START_SECONDS
-        while not record.exists():
+        while not condition():
             self.poll()
             if time.monotonic() > deadline:
                 raise PlatformError(
@@ -301,7 +308,7 @@ class Load:
         lines = self._last_lines()
         if told := full(self.folder, option="--report-dir"):
             return PlatformError(f"{told} (the load could not write down its answers, and ended)")
-        if code == EXIT_USAGE:
+        if code == EXIT_USAGE and not record_path(self.folder).exists():  # with one, Locust's own word for an accident
             return UsageError(lines[-1] if lines else "Locust refused its command line")
         if code == 0:
             limit = self.spec.duration_limit_seconds

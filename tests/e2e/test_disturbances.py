@@ -14,7 +14,7 @@ import psutil
 import pytest
 from e2e_support import Ended, Place, canary_answers, end_started, new_place, ours, outcome, run, start, wait_until
 
-SHORT = ("--window", "8", "--rps", "60", "--output", "json")
+SHORT = ("--window", "8", "--rps", "90", "--output", "json")
 BAD = ("failure", "--error-rate", "20")
 
 

@@ -99,7 +99,7 @@ def secrets_of(place: Place) -> list[bytes]:
 
 def test_no_secret_is_in_any_log_report_or_answer(platform: Place, tmp_path: Path) -> None:
     report_dir = tmp_path / "report"
-    ended = run("failure", "--error-rate", "20", "--window", "8", "--rps", "50", "--output", "json",
+    ended = run("failure", "--error-rate", "20", "--window", "8", "--rps", "100", "--output", "json",
                 "--report-dir", str(report_dir), "--set", "podLabels.password=hunter2", place=platform)  # fmt: skip
     assert ended.code == 0, outcome(ended)
     told = [run(command, *more, place=platform) for command, *more in (("status", "--output", "json"), ("status",), ("plan",))]

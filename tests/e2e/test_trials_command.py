@@ -8,7 +8,7 @@ from pathlib import Path
 
 from e2e_support import Place, run, start, wait_until
 
-SHAPE = ("--error-rate", "20", "--window", "8", "--rps", "40", "--output", "json")
+SHAPE = ("--error-rate", "20", "--window", "8", "--rps", "80", "--output", "json")
 
 
 def lines(folder: Path) -> list[dict[str, object]]:

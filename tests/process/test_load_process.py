@@ -15,7 +15,7 @@ import pytest
 import requests
 from load_support import Server, free_port, gone, wait_until
 
-from harness.errors import Inconclusive, UsageError
+from harness.errors import Inconclusive, PlatformError, UsageError
 from harness.load import LOCUSTFILE, Load
 
 ROOT = LOCUSTFILE.parent.parent
@@ -153,6 +153,18 @@ def test_the_web_ui_answers_starts_by_itself_and_refuses_strangers(
     load.stop()
     assert gone(load.pid)
     assert len(load.records()) == server.count
+
+
+def test_the_web_ui_can_be_reached_at_once(serve: Callable[..., Server], start: Callable[..., Load]) -> None:
+    port = free_port()
+    start(serve().url, web_ui_port=port)
+    socket.create_connection(("127.0.0.1", port), timeout=10).close()
+
+
+def test_a_web_ui_whose_port_is_taken_is_told_at_the_start(serve: Callable[..., Server], start: Callable[..., Load]) -> None:
+    server = serve()
+    with pytest.raises(PlatformError, match=r"Locust ended by itself(?s:.*)Address already in use"):
+        start(server.url, web_ui_port=server.server_port)
 
 
 def test_a_web_ui_load_ends_at_its_limit(serve: Callable[..., Server], tmp_path: Path) -> None:
