@@ -24,7 +24,8 @@ from harness.watch import Watcher
 RELEASE = "webapp"
 TRIAL_ANNOTATION = "gateproof.io/trial"
 POLL_SECONDS = 0.1
-PROBE_TIMEOUT_SECONDS = 2.0
+PROBE_TIMEOUT_SECONDS = 10.0
+"""As patient as the users are: a machine that halts for a moment is no version that does not serve."""
 FINAL_PHASES = frozenset({"Healthy", "Degraded"})
 
 

@@ -24,6 +24,7 @@ from harness.faults import (
     delay_quantiles,
     share_over,
 )
+from harness.thin import fewest_requests
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,15 +42,6 @@ MAX_LATENCY_MS = 9_000.0
 
 MIN_RPS, MAX_RPS = 0.1, 5_000.0
 """Below, even an hour holds too few canary requests to tell anything; above, one machine does not send them."""
-
-MIN_REQUESTS_SHARE = 0.5
-"""The share of the expected canary requests below which a window is called too thin (see `Scenario.min_requests`)."""
-
-MANY_REQUESTS = 100.0
-"""Expected requests from which on chance never takes half of them away."""
-
-OUTAGE_REQUESTS_SHARE = 0.02
-"""The same for a candidate whose pods come and go: most of its traffic is taken away meanwhile, by design."""
 
 SAFE_SECONDS = 5.0
 """Within which users must be safe from a bad version once it is aborted."""
@@ -195,19 +187,10 @@ class Scenario:
 
     @property
     def min_requests(self) -> int:
-        """The fewest canary requests in one window that a decision may rest on: half of what the first step expects.
-
-        Half, because load that runs as asked never falls there: the count is nearly Poisson with mean m, so half lies
-        sqrt(m)/2 standard deviations below (8.7 at the default m = 300), while a gateway, a load generator or a scrape
-        that lost half of the traffic is seen. Where so few are expected that chance alone goes below half (one window in 700 at
-        m = 40), it is what chance goes below in less than one of two million. One value for all steps, since the chart has one
-        template for all.
-        """
-        expected = self.expected_requests(0)
-        if self.fault.effect is Effect.OUTAGE:
-            return max(1, math.floor(OUTAGE_REQUESTS_SHARE * expected))
-        half = math.floor(MIN_REQUESTS_SHARE * expected)
-        return max(1, half if expected >= MANY_REQUESTS else min(half, _poisson_low(expected)))
+        """The fewest canary requests in a window that a decision may rest on; one value, as the chart has one template."""
+        answered = 1 - self.error_rate_percent / 100 if self.fault.effect is Effect.GATEWAY else 1  # what the app itself counts
+        comes_and_goes = self.fault.effect is Effect.OUTAGE
+        return fewest_requests(answered * self.expected_requests(0), self.window_seconds, comes_and_goes=comes_and_goes)
 
     def expected_requests(self, step: int) -> float:
         """Canary requests expected in one window of the step with this index (0 is the first)."""
@@ -224,17 +207,6 @@ class Scenario:
     def final_version(self) -> str:
         """The version that users must get once the expected decision has been taken."""
         return self.candidate if self.expect is Decision.PROMOTE else self.stable
-
-
-def _poisson_low(mean: float) -> int:
-    """The largest k that a Poisson count with this mean stays below with a probability of at most one in two million."""
-    k, term = 0, math.exp(-mean)
-    total = term
-    while total <= 5e-7:
-        k += 1
-        term *= mean / k
-        total += term
-    return k
 
 
 def success(*, window_seconds: float = 60.0, rps: float = 50.0, seed: int = 0, steps: tuple[int, ...] = (10, 30, 60)) -> Scenario:

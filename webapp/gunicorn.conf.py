@@ -55,10 +55,10 @@ def on_starting(server: Any) -> None:
     seconds = _settings.faults.slow_start_seconds
     if seconds <= 0:
         return
-    logging.getLogger("webapp").warning("slow start", extra={"fault": "slow_start", "seconds": seconds})
-    server.app.wsgi().extensions[FAULTS].count_slow_start()
     # gunicorn's own handlers are not there yet, and the first process of a container has no default ones.
     before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    logging.getLogger("webapp").warning("slow start", extra={"fault": "slow_start", "seconds": seconds})
+    server.app.wsgi().extensions[FAULTS].count_slow_start()
     time.sleep(seconds)
     signal.signal(signal.SIGTERM, before)
 

@@ -33,6 +33,11 @@ def free_port(host: str = "127.0.0.1") -> int:
                 return number
 
 
+def is_free(host: str, number: int) -> bool:
+    """Whether a server could listen here now."""
+    return _refusal(host, number) is None
+
+
 def holder(host: str, number: int) -> str | None:
     """Who listens on this port, as ``pid 12 (name)``; None if nobody does.
 
@@ -66,17 +71,24 @@ def check_ports(components: Iterable[Component]) -> None:
 
 def _taken(component: Component, port: Port) -> Iterator[str]:
     what = f"port {port} ({port.name} of {component.name})"
-    try:
-        with socket.socket(_family(port.host), socket.SOCK_STREAM) as attempt:
-            # As servers do: connections of an earlier run that the kernel still remembers are no obstacle.
-            attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            attempt.bind((port.host, port.number))
-    except OSError as error:
+    if error := _refusal(port.host, port.number):
         by = holder(port.host, port.number)
         if by is not None:
             yield f"{what} is taken by {by}: stop that process, or choose another port"
         else:
             yield f"{what} cannot be used: {os.strerror(error.errno or 0)}; choose another port or address"
+
+
+def _refusal(host: str, number: int) -> OSError | None:
+    """Why a server could not listen here."""
+    try:
+        with socket.socket(_family(host), socket.SOCK_STREAM) as attempt:
+            # As servers do: connections of an earlier run that the kernel still remembers are no obstacle.
+            attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            attempt.bind((host, number))
+    except OSError as error:
+        return error
+    return None
 
 
 def _family(host: str) -> socket.AddressFamily:

@@ -192,7 +192,7 @@ def test_a_release_is_judged_through_port_forwards_alone(theirs: Theirs, tmp_pat
         service(admin, "gateway", "parts", port=gateway, target=gateway)
         service(admin, "prometheus", "parts", port=9090, target=prometheus)
         ended = harness(
-            "failure", *SHORT, "--rps", "50", "--platform", "existing", "--context", USER, "--kubeconfig", str(theirs.kubeconfig),
+            "failure", *SHORT, "--platform", "existing", "--context", USER, "--kubeconfig", str(theirs.kubeconfig),
             "--namespace", theirs.namespace, "--gateway-service", f"parts/gateway:{gateway}",
             "--prometheus-service", "parts/prometheus:9090", "--prometheus-address", f"http://127.0.0.1:{prometheus}",
             "--registry", f"localhost:{theirs.ports['registry']}", "--base-image", "none", "--run-dir", str(theirs.run_dir),

@@ -39,7 +39,8 @@ def test_each_fault_meets_the_decision_that_it_is_due(played: dict[str, dict[str
 
 def test_a_gate_that_asks_the_app_alone_promotes_what_never_answers(platform: Place) -> None:
     ended = run(
-        "failure", "--fault", "reset", "--fault-setting", "reset_rate=20", "--set", "analysis.source=app", *SHORT, place=platform
+        "failure", "--fault", "reset", "--fault-setting", "reset_rate=10", "--set", "analysis.source=app", *SHORT, "--rps", "160",
+        place=platform,
     )
     assert ended.code == 1, outcome(ended)
     assert ended.report["decision"] == "promoted"

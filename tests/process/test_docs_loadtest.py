@@ -14,9 +14,10 @@ from pathlib import Path
 
 import pytest
 from docs_support import DOCS, shell_blocks
-from load_support import Server, free_port, wait_until
+from load_support import Server, wait_until
 
 from harness.load import LOCUSTFILE
+from harness.supervisor.ports import free_port
 from loadtest.traffic.plan import OPTIONS
 
 BLOCKS = shell_blocks("loadtest.md")

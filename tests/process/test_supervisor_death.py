@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 from fakes.stage import FAKES, Stage, eventually
+from load_support import gone
 
 from harness.errors import EXIT_INTERRUPTED
 from harness.supervisor.guard import Guard
@@ -65,7 +66,7 @@ def test_sigkill_takes_every_child_and_grandchild_along(stage: Stage) -> None:
         (guard,) = guards_of(child.pid)
         child.kill()
         eventually(lambda: stage.survivors() == [], "all children are gone")
-        eventually(lambda: not guard.is_running() or guard.status() == psutil.STATUS_ZOMBIE, "the guard is gone")
+        eventually(lambda: gone(guard.pid), "the guard is gone")
 
 
 def test_sigkill_takes_the_children_along_even_without_the_guard(stage: Stage) -> None:

@@ -95,7 +95,7 @@ def test_the_answer_of_a_stranger_does_not_make_a_component_ready(stage: Stage) 
         "stays.py",
         ports=(Port(name="http", host="127.0.0.1", number=number),),
         ready=TcpProbe(host="127.0.0.1", port=number),
-        start_timeout=0.8,
+        start_timeout=3,
     )
     with socket.socket() as stranger, stage.supervisor(silent) as supervisor:
 

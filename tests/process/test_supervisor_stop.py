@@ -41,7 +41,8 @@ def test_what_ignores_sigterm_is_killed_after_its_stop_timeout_and_not_before(st
         supervisor.start()
         assert supervisor.stop() == StopReport(stopped=("stubborn",), killed=("stubborn",))
     begun, ended = (event.seconds for event in stage.events[-2:])
-    assert 0.5 <= ended - begun < 3
+    # The event follows the signal, so it may be a little late.
+    assert 0.4 < ended - begun < 3
 
 
 @pytest.mark.parametrize("how", ["same-group", "own-session"])
@@ -56,10 +57,11 @@ def test_a_grandchild_that_outlives_its_parent_is_ended_too(stage: Stage, how: s
 
 def test_a_component_that_dies_later_is_noticed(stage: Stage) -> None:
     ready = stage.up("x", "stays.py").ready
-    mortal = stage.component("mortal", "exits.py", 9, 0.5, "up", "out of memory", ready=ready)
+    mortal = stage.component("mortal", "exits.py", 9, stage.go, "up", "out of memory", ready=ready)
     with stage.supervisor(mortal, stage.up("other", "stays.py")) as supervisor:
         supervisor.start()
         supervisor.check()
+        stage.go.touch()
         with pytest.raises(ComponentExited, match=r"mortal exited with code 9 while it was in use(?s:.*)out of memory"):
             supervisor.wait(10)
         with pytest.raises(ComponentExited):

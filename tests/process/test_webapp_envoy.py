@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 import requests
-from webapp_server import DEADLINE_SECONDS, Server, free_port, running, wait_for
+from webapp_server import DEADLINE_SECONDS, Server, running, wait_for
 
 from harness.platforms.local import binaries
+from harness.supervisor.ports import free_port
 
 MANAGER = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 ROUTER = "envoy.extensions.filters.http.router.v3.Router"

@@ -12,7 +12,9 @@ from pathlib import Path
 import psutil
 import pytest
 import requests
-from webapp_server import COMMAND, DEADLINE_SECONDS, REPOSITORY_ROOT, Start, free_port, running, wait_for
+from webapp_server import COMMAND, DEADLINE_SECONDS, REPOSITORY_ROOT, Start, running, wait_for
+
+from harness.supervisor.ports import free_port
 
 GET = b"GET %s HTTP/1.1\r\nHost: x\r\n\r\n"
 MIB = 1024 * 1024
@@ -114,17 +116,17 @@ def test_the_nth_request_crashes_all_of_it(start_webapp: Start) -> None:
 
 
 def test_it_crashes_in_time(start_webapp: Start) -> None:
-    assert start_webapp(FAULT_CRASH_AFTER_SECONDS="1").process.wait(DEADLINE_SECONDS) == 70
+    assert start_webapp(FAULT_CRASH_AFTER_SECONDS="3").process.wait(DEADLINE_SECONDS) == 70
 
 
 def test_a_replaced_plan_does_not_crash_in_time(start_webapp: Start) -> None:
     server = start_webapp(FAULT_ADMIN="true")
-    for plan in ({"crash_after_seconds": 0.5}, {}):
+    for plan in ({"crash_after_seconds": 2}, {}):
         assert requests.put(f"{server.url}/faults", json=plan, timeout=DEADLINE_SECONDS).status_code == 200
-    assert requests.put(f"{server.url}/faults", json={"crash_after_seconds": 1}, timeout=DEADLINE_SECONDS).status_code == 200
     started = time.monotonic()
+    assert requests.put(f"{server.url}/faults", json={"crash_after_seconds": 3}, timeout=DEADLINE_SECONDS).status_code == 200
     assert server.process.wait(DEADLINE_SECONDS) == 70
-    assert time.monotonic() - started > 0.8, "the first plan's clock has stopped with it"
+    assert time.monotonic() - started >= 3, "the first plan's clock has stopped with it"
 
 
 @pytest.mark.skipif(shutil.which("unshare") is None, reason="needs unshare")

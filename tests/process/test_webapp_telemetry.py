@@ -16,9 +16,10 @@ import psutil
 import pytest
 import requests
 from otlp_receiver import ReceivedSpan, Receiver, receiving
-from webapp_server import DEADLINE_SECONDS, Server, Start, free_port, wait_for
+from webapp_server import DEADLINE_SECONDS, Server, Start, wait_for
 
 from harness.platforms.local import binaries
+from harness.supervisor.ports import free_port
 
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 DURATION = "http_server_request_duration_seconds"
@@ -106,7 +107,7 @@ def test_no_span_is_lost_when_the_server_is_stopped(start_webapp: Start, receive
     server = start_webapp(OTEL_EXPORTER_OTLP_ENDPOINT=receiver.endpoint, **LATE)
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(server.get, ["/"] * 100))
-        slow = pool.submit(server.get, "/delay/0.5")
+        slow = pool.submit(server.get, "/delay/3")
         wait_for(lambda: server.metric("http_server_active_requests") == 1, "request in flight")
         assert receiver.requests == 0
         server.process.terminate()

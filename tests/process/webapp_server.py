@@ -14,6 +14,8 @@ import psutil
 import requests
 from prometheus_client.parser import text_string_to_metric_families
 
+from harness.supervisor.ports import free_port
+
 REPOSITORY_ROOT = Path(__file__).resolve().parents[2]
 COMMAND = [sys.executable, "-m", "gunicorn", "-c", "webapp/gunicorn.conf.py", "webapp.app:create_app()"]
 DEADLINE_SECONDS = 20.0
@@ -56,12 +58,6 @@ class Server:
 
 
 Start = Callable[..., Server]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def wait_for(condition: Callable[[], bool], what: str) -> None:

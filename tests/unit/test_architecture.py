@@ -15,7 +15,7 @@ IO = {
 }
 PURE = [
     "harness/scenario.py", "harness/faults.py", "harness/disturbances.py",
-    "harness/quiet.py", "harness/secrecy.py", "harness/bill/model.py", "harness/bill/judge.py",
+    "harness/quiet.py", "harness/thin.py", "harness/secrecy.py", "harness/bill/model.py", "harness/bill/judge.py",
     "harness/names.py", "harness/plain.py",
     "harness/campaign/throttle.py", "harness/campaign/trial.py",
     "harness/observation", "harness/verdict", "harness/report",

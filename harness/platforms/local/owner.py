@@ -84,7 +84,7 @@ class Owner:
             raise PlatformError("Argo CD is not built yet: run ./run.sh setup --gitops")
         planted = seed.find(programs) or self._seed(programs)
         config = configure(
-            self._paths, programs, gateway_port=args.gateway_port, registry_port=args.registry_port, address_range=addresses,
+            self._paths, programs, gateway_port=args.gateway_port, registry_port=args.registry_port, claimed=addresses,
             seeded=planted, gitops=gitops,
         )  # fmt: skip
         plan = validated(config)

@@ -17,24 +17,41 @@ from harness.platforms.local.config import GATEWAY_PORT, LOOPBACK, REGISTRY_PORT
 from harness.platforms.local.gitops_programs import GitOpsPrograms
 from harness.platforms.local.paths import RunPaths, cache_root, make_private
 from harness.supervisor.plan import Plan, plan
-from harness.supervisor.ports import free_port
+from harness.supervisor.ports import free_port, is_free
 from harness.supervisor.process import runnable_programs
 
 CLAIM_PORT = 47101
 _RANGES = range(77, 127)
+_FIRST_PORT, _BLOCK = 20000, 100
 
 
 def configure(
     paths: RunPaths, programs: binaries.Binaries, *, gateway_port: int = GATEWAY_PORT, registry_port: int = REGISTRY_PORT,
-    address_range: str = "127.77.0.0/16", seeded: Path | None = None, gitops: GitOpsPrograms | None = None,
+    claimed: str | None = None, seeded: Path | None = None, gitops: GitOpsPrograms | None = None,
 ) -> LocalConfig:
-    """A configuration with free ports for everything but the two that the user knows."""
-    ports = {name: free_port(LOOPBACK) for name in Ports.free_names()}
+    """A configuration with free ports for everything but the two that the user knows.
+
+    With a range of addresses that is claimed, the ports are the platform's own as well: no other one on this machine takes them
+    before they are bound.
+    """
+    numbers = _numbers(claimed, {gateway_port, registry_port})
+    ports = {name: next(numbers) for name in Ports.free_names()}
     return LocalConfig(
         paths=paths, ports=Ports(**ports, gateway=gateway_port, registry=registry_port), binaries=programs,
         envoy=binaries.envoy(), python=Path(sys.executable), source=Path(harness.__file__).parents[1],
-        image_store=cache_root() / "images", address_range=address_range, seed=seeded, gitops=gitops,
+        image_store=cache_root() / "images", address_range=claimed or _range(_RANGES.start), seed=seeded, gitops=gitops,
     )
+
+
+def _numbers(claimed: str | None, taken: set[int]) -> Iterator[int]:
+    """Free ports, none of them taken or given twice: first those that belong to the claim, then any."""
+    if claimed:
+        # Below what systems give to outgoing connections and to whoever asks for any port.
+        first = _FIRST_PORT + _BLOCK * (int(claimed.split(".")[1]) - _RANGES.start)
+        yield from (each for each in range(first, first + _BLOCK) if each not in taken and is_free(LOOPBACK, each))
+    while True:
+        if (number := free_port(LOOPBACK)) not in taken:
+            yield number
 
 
 def validated(config: LocalConfig) -> Plan:
@@ -61,6 +78,10 @@ def prepare(config: LocalConfig) -> None:
         path.write_text(text)
 
 
+def _range(second: int) -> str:
+    return f"127.{second}.0.0/16"
+
+
 @contextlib.contextmanager
 def claimed_addresses() -> Iterator[str]:
     """A /16 of loopback that no other platform on this machine uses while the block lasts.
@@ -76,7 +97,7 @@ def claimed_addresses() -> Iterator[str]:
             claim.close()
             continue
         with claim:
-            yield f"127.{second}.0.0/16"
+            yield _range(second)
         return
     raise PlatformError(
         f"no loopback range for pods is free (tried 127.{_RANGES[0]}.0.0/16 to 127.{_RANGES[-1]}.0.0/16): "

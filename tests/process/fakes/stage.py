@@ -8,7 +8,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,8 @@ class Stage:
 
     def __init__(self, folder: Path, mark: str | None = None) -> None:
         self.logs = folder / "logs"
+        self.go = folder / "go"
+        """Touch it to let the fakes go on that wait for it."""
         self.mark = mark or uuid.uuid4().hex
         self.events: list[Event] = []
 
@@ -43,7 +45,7 @@ class Stage:
     def up(self, name: str, script: str, *arguments: object, pattern: str = "^up$", **settings: Any) -> Component:
         return self.component(name, script, *arguments, ready=LogProbe(pattern=pattern), **settings)
 
-    def web(self, name: str, *, delay: float = 0.0, status: int = 200, number: int = 0, **settings: Any) -> Component:
+    def web(self, name: str, *, delay: float | Path = 0.0, status: int = 200, number: int = 0, **settings: Any) -> Component:
         number = number or free_port()
         return self.component(
             name,
@@ -74,10 +76,12 @@ class Stage:
         return [process.pid for process in psutil.process_iter() if self._is_ours(process)]
 
     def clear(self) -> list[int]:
-        """End whatever a test left behind, and say what it was."""
+        """End whatever a test left behind, and say what it was; return once it is gone."""
         left = self.survivors()
         for pid in left:
-            os.kill(pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        eventually(lambda: self.survivors() == [], "what was killed is gone")
         return left
 
     def _is_ours(self, process: psutil.Process) -> bool:
