@@ -55,7 +55,7 @@ from harness.verdict.experiment import MIN_BASELINE_REQUESTS
 from harness.watch import Watcher
 
 SHORT_WINDOW_SECONDS = 30.0
-QUIET_SECONDS = 8.0
+QUIET_SECONDS = 12.5
 """Prometheus tells its scraper of new pods at once after a quiet time, but up to 7.5 s late after a busy one (why:
 PrometheusMonitor.discovery_rests). A long window bears that; before a short one the pods are left in peace for this long and
 until the discovery rests, or half of the window would go unmeasured."""
