@@ -24,7 +24,7 @@ from harness.faults import (
     delay_quantiles,
     share_over,
 )
-from harness.thin import fewest_requests
+from harness.thin import LEAST_ANSWERED, fewest_of_an_outage, fewest_requests
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -188,9 +188,12 @@ class Scenario:
     @property
     def min_requests(self) -> int:
         """The fewest canary requests in a window that a decision may rest on; one value, as the chart has one template."""
-        answered = 1 - self.error_rate_percent / 100 if self.fault.effect is Effect.GATEWAY else 1  # what the app itself counts
-        comes_and_goes = self.fault.effect is Effect.OUTAGE
-        return fewest_requests(answered * self.expected_requests(0), self.window_seconds, comes_and_goes=comes_and_goes)
+        expected = self.expected_requests(0)
+        if self.fault.effect is Effect.OUTAGE:
+            return fewest_of_an_outage(expected)
+        if self.fault.effect is Effect.GATEWAY:  # a gate that asks the app counts what the app itself answered
+            expected *= max(LEAST_ANSWERED, 1 - self.error_rate_percent / 100)
+        return fewest_requests(expected, self.window_seconds, answer_seconds=self.latency_ms / 1000)
 
     def expected_requests(self, step: int) -> float:
         """Canary requests expected in one window of the step with this index (0 is the first)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from statistics import NormalDist
 
 SHARE = 0.5
 """Of the requests that are expected. Half, because load that runs as asked never falls there: the count is nearly Poisson with
@@ -12,34 +13,43 @@ scrape that lost half of the traffic is seen."""
 OUTAGE_SHARE = 0.02
 """The same for a candidate whose pods come and go: most of its traffic is taken away meanwhile, by design."""
 
-MANY = 500.0
-"""Expected requests from which on chance never takes half of them away."""
+LEAST_ANSWERED = 0.5
+"""Where the app leaves requests without an answer, no less than this share is expected to be counted: most gates go by the
+gateway, which counts them all."""
 
-RARE = 5e-7
-"""What does not happen by chance: once in two million windows."""
+RARE = 1e-5
+"""What does not happen by chance: once in a hundred thousand windows."""
+
+MANY = 500.0
+"""Requests from which on the normal distribution stands for the Poisson's: its quantile is a few requests lower."""
 
 UNSEEN_SECONDS = 2.0
-"""What a window's count may lack: traffic that came late, answers under way, the time since the last scrape."""
+"""What a window's count may lack: traffic that came late, and the time since the last scrape."""
 
 
-def fewest_requests(expected: float, window_seconds: float, *, comes_and_goes: bool = False) -> int:
+def fewest_requests(expected: float, window_seconds: float, *, answer_seconds: float = 0.0) -> int:
     """The fewest requests that a window may hold of which `expected` are expected: half, or less where chance alone goes lower.
 
     It does in one window of 700 at 40 requests, so there it is the quantile RARE of a Poisson distribution, over the part of the
-    window that is sure to be seen. At least 1: of nothing, nothing follows.
+    window that is sure to be seen: what takes `answer_seconds` is counted that much later. At least 1: of nothing, nothing
+    follows.
     """
-    if comes_and_goes:
-        return max(1, math.floor(OUTAGE_SHARE * expected))
-    half = math.floor(SHARE * expected)
-    seen = expected * max(0.0, 1 - UNSEEN_SECONDS / window_seconds)
-    return max(1, half if expected >= MANY else min(half, _poisson_quantile(RARE, seen)))
+    seen = expected * max(0.0, 1 - (UNSEEN_SECONDS + answer_seconds) / window_seconds)
+    return max(1, min(math.floor(SHARE * expected), _poisson_quantile(seen)))
 
 
-def _poisson_quantile(p: float, mean: float) -> int:
-    """The smallest k with P(X <= k) > p; by summing up, which takes k steps and no scipy (half a second to import)."""
+def fewest_of_an_outage(expected: float) -> int:
+    """The same for a candidate whose pods come and go."""
+    return max(1, math.floor(OUTAGE_SHARE * expected))
+
+
+def _poisson_quantile(mean: float) -> int:
+    """The smallest k with P(X <= k) > RARE; without scipy, which takes half a second to import."""
+    if mean >= MANY:
+        return math.floor(mean + NormalDist().inv_cdf(RARE) * math.sqrt(mean))
     k, term = 0, math.exp(-mean)
     total = term
-    while total <= p:
+    while total <= RARE:
         k += 1
         term *= mean / k
         total += term

@@ -114,9 +114,9 @@ class Process:
         with self._lock:
             if self._gone or self._deadline is not None:
                 return
+            self._deadline = time.monotonic() + timeout  # whatever is raised now, advance_stop brings the end
             self._signal(number, self.members())
-            # From here on: what the look for its members took is not taken from its time.
-            self._deadline = time.monotonic() + timeout
+            self._deadline = time.monotonic() + timeout  # what the look for its members took is not taken from its time
 
     def advance_stop(self, seen: Snapshot | None = None) -> bool:
         """One look at a stop that was begun: True once nothing is left, or nothing more can be done (``left``)."""

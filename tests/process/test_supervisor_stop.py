@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import psutil
 import pytest
 from fakes.stage import Stage, eventually
 
+from harness.supervisor import process, procfs
 from harness.supervisor.errors import ComponentExited, ComponentNotStarted
 from harness.supervisor.status import State, StopReport
 
@@ -43,6 +45,24 @@ def test_what_ignores_sigterm_is_killed_after_its_stop_timeout_and_not_before(st
     begun, ended = (event.seconds for event in stage.events[-2:])
     # The event follows the signal, so it may be a little late.
     assert 0.4 < ended - begun < 3
+
+
+def test_a_look_at_the_processes_that_fails_as_a_stop_begins_leaves_nothing(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fails = [OSError(errno.EMFILE, "Too many open files")]
+
+    def look() -> procfs.Snapshot:
+        if fails:
+            raise fails.pop()
+        return procfs.snapshot()
+
+    with stage.supervisor(stage.up("one", "stays.py", stop_timeout=1.0)) as supervisor:
+        supervisor.start()
+        monkeypatch.setattr(process, "snapshot", look)
+        supervisor.stop()
+        assert fails == []
+        assert stage.survivors() == []
 
 
 @pytest.mark.parametrize("how", ["same-group", "own-session"])

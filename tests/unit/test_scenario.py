@@ -87,7 +87,7 @@ def test_bounds_are_inclusive() -> None:
 
 @pytest.mark.parametrize(
     ("rps", "window", "expected", "least"),
-    [(50, 60, 300, 150), (5, 5, 2.5, 1), (0.1, 5, 0.05, 1), (20, 10, 20, 1), (60, 8, 48, 11), (200, 60, 1200, 600)],
+    [(50, 60, 300, 150), (5, 5, 2.5, 1), (0.1, 5, 0.05, 1), (20, 10, 20, 2), (60, 8, 48, 14), (200, 60, 1200, 600)],
 )
 def test_expected_and_least_requests(rps: float, window: float, expected: float, least: int) -> None:
     scenario = success(rps=rps, window_seconds=window)

@@ -22,7 +22,8 @@ from harness.supervisor.process import runnable_programs
 
 CLAIM_PORT = 47101
 _RANGES = range(77, 127)
-_FIRST_PORT, _BLOCK = 20000, 100
+_FIRST_PORT, _BLOCK = 21000, 100
+"""Beyond 20001, which is Kiali's on kind and with istioctl, and below what systems give to whoever asks for any port."""
 
 
 def configure(
@@ -46,7 +47,6 @@ def configure(
 def _numbers(claimed: str | None, taken: set[int]) -> Iterator[int]:
     """Free ports, none of them taken or given twice: first those that belong to the claim, then any."""
     if claimed:
-        # Below what systems give to outgoing connections and to whoever asks for any port.
         first = _FIRST_PORT + _BLOCK * (int(claimed.split(".")[1]) - _RANGES.start)
         yield from (each for each in range(first, first + _BLOCK) if each not in taken and is_free(LOOPBACK, each))
     while True:
