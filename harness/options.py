@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import socket
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,6 +21,7 @@ from harness.platforms.catalog import PLATFORMS, PORTS, PlatformOptions, refuse_
 from harness.platforms.existing import options as existing
 from harness.platforms.local.paths import RunPaths
 from harness.report_folder import RECORDS, REPORTS
+from harness.supervisor.ports import is_free
 
 CHART = Path(harness.__file__).parents[1] / "charts" / "webapp"
 LOCUST_WEB_PORT = 8089
@@ -210,12 +210,8 @@ def next_report_dir(root: Path) -> Path:
 
 def free_web_port() -> int:
     """Locust's usual web port. Raises UsageError when somebody has it."""
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", LOCUST_WEB_PORT))
-        except OSError:
-            raise UsageError(f"--web: port 127.0.0.1:{LOCUST_WEB_PORT} is taken: stop what listens there") from None
+    if not is_free("127.0.0.1", LOCUST_WEB_PORT):
+        raise UsageError(f"--web: port 127.0.0.1:{LOCUST_WEB_PORT} is taken: stop what listens there")
     return LOCUST_WEB_PORT
 
 

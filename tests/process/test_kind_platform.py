@@ -264,7 +264,7 @@ def test_two_at_once_do_not_make_one_cluster(world: World) -> None:
 
 
 def test_a_port_that_somebody_has_is_told_before_anything_is_made(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(preflight, "_free", lambda port: port != world.ports.grafana)
+    monkeypatch.setattr(preflight, "is_free", lambda _host, port: port != world.ports.grafana)
     with pytest.raises(PlatformError, match=rf"{world.ports.grafana} \(grafana\) is taken"):
         world.setup()
     assert world.changes() == []

@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 from collections.abc import Callable, Mapping
-from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from harness.platforms.kind.config import LOOPBACK, NETWORK, NETWORK_LABEL, OWNER_LABEL, KindConfig
+from harness.supervisor.ports import is_free
 
 MIN_MEMORY_BYTES = 6 * 2**30
 """Measured by nobody here: the sum of what the parts reserve is about 2.5 GiB, and a node, its API server and the images' pages
@@ -166,17 +165,8 @@ def _json(told: str | None) -> dict[str, Any]:
 
 def _taken(config: KindConfig, ours: set[int]) -> tuple[int, ...]:
     """The ports that somebody has; what a platform of ours holds itself is not asked."""
-    return tuple(port for port in dict.fromkeys(asdict(config.ports).values()) if port not in ours and not _free(port))
-
-
-def _free(port: int) -> bool:
-    with closing(socket.socket(socket.AF_INET, socket.SOCK_STREAM)) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((LOOPBACK, port))
-        except OSError:
-            return False
-    return True
+    wanted = dict.fromkeys(asdict(config.ports).values())
+    return tuple(port for port in wanted if port not in ours and not is_free(LOOPBACK, port))
 
 
 def _inotify_instances() -> int | None:
