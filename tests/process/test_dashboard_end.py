@@ -7,6 +7,8 @@ import socket
 import struct
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -37,16 +39,20 @@ for each in threading.enumerate():
 STATE = b"GET /api/state HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
 
 
-def start() -> tuple[subprocess.Popen[str], int]:
-    """The server, whose process waits for the requests under way after its end, and its port."""
-    process = subprocess.Popen(
+@contextmanager
+def started() -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """The server, whose process waits for the requests under way after its end, and its port. Killed if it is still there."""
+    with subprocess.Popen(
         [sys.executable, "-c", CODE], cwd=ROOT, text=True,
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
-    assert process.stdout is not None
-    port = urlsplit(process.stdout.readline().strip()).port
-    assert port is not None
-    return process, port
+    ) as process:  # fmt: skip
+        try:
+            assert process.stdout is not None
+            port = urlsplit(process.stdout.readline().strip()).port
+            assert port is not None
+            yield process, port
+        finally:
+            process.kill()
 
 
 def answer_with(process: subprocess.Popen[str], word: str) -> None:
@@ -64,8 +70,7 @@ def see_it_serve(port: int) -> None:
 
 
 def test_a_browser_goes_away_and_then_the_page_ends() -> None:
-    process, port = start()
-    with process:
+    with started() as (process, port):
         assert process.stdout is not None
         assert process.stderr is not None
         # Reset, before the answer and in the middle of a request.
@@ -83,8 +88,7 @@ def test_a_browser_goes_away_and_then_the_page_ends() -> None:
 
 
 def test_what_fails_before_the_end_is_told_and_what_fails_after_it_is_not() -> None:
-    process, port = start()
-    with process, socket.create_connection(("127.0.0.1", port), timeout=10) as browser:
+    with started() as (process, port), socket.create_connection(("127.0.0.1", port), timeout=10) as browser:
         assert process.stdout is not None
         browser.sendall(STATE)
         assert process.stdout.readline() == "asked\n"
