@@ -28,7 +28,7 @@ from locust.contrib.fasthttp import LocustBadStatusCode
 from locust.env import Environment
 from locust.exception import StopTest, StopUser
 from recorder import Record, Recorder
-from reports import complete_csv, complete_html
+from reports import complete_csv, complete_html, end_once
 from traffic.pacing import Turns
 from traffic.plan import OPTIONS, SHAPES, Plan, plan_from, unused
 from traffic.routes import Mix, Route
@@ -117,6 +117,7 @@ def prepare(environment: Environment, web_ui: Any = None, **_: object) -> None:
     for flag in unused(vars(options)):
         logging.getLogger(__name__).warning("%s has no effect on a load of the shape %s", flag, options.shape)
     complete_html(environment, options.html_file)
+    end_once(environment)
     if web_ui is not None:
         guard(
             environment,

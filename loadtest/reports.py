@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import gevent.event
 import locust.stats
 from locust.env import Environment
 from locust.html import get_html_report
@@ -58,3 +59,20 @@ def complete_html(environment: Environment, html_file: str | None) -> None:
         environment.events.test_stop.add_listener(
             lambda **_: Path(html_file).write_text(get_html_report(environment, show_download_link=False), encoding="utf-8")
         )
+
+
+def end_once(environment: Environment) -> None:
+    """Have one end alone: each SIGTERM begins another, and the time limit one more, while users still wait for their answers.
+
+    A second end would not wait for them, and would write an empty count over the first one's. Whoever comes later stands still
+    here, until the first one ends the process.
+    """
+    begun = False
+
+    def wait_unless_first(**_: object) -> None:
+        nonlocal begun
+        if begun:
+            gevent.event.Event().wait()
+        begun = True
+
+    environment.events.quitting.add_listener(wait_unless_first)

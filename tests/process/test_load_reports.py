@@ -156,7 +156,9 @@ def test_the_reports_survive_a_second_signal(serve: Callable[..., Server], start
     wait_until(lambda: server.count >= 60, "requests")
     assert load.pid is not None
     os.kill(load.pid, signal.SIGTERM)
+    wait_until(lambda: "Shutting down" in (load.folder / "locust.log").read_text(), "the first signal's end")
     load.stop()
+    assert len(load.records()) == server.count
     assert_reports_agree_with_the_record(load)
 
 
