@@ -15,10 +15,16 @@ GROUP, VERSION = "argoproj.io", "v1alpha1"
 REFRESH = "argocd.argoproj.io/refresh"
 TIMEOUT_SECONDS = 10.0
 NOT_FOUND = 404
+UNWELL = frozenset({429, *range(500, 600)})
+"""Answers of an API that is too busy, or just starting or ending: another time it may answer."""
+
+
+class Unanswered(PlatformError):
+    """The API did not answer, or not this time."""
 
 
 class ArgoCd:
-    """The objects of one Argo CD. Every call raises PlatformError when the API refuses it or does not answer."""
+    """The objects of one Argo CD. A call that the API refuses raises PlatformError, one that it does not answer Unanswered."""
 
     def __init__(self, *, kubeconfig: Path, context: str, namespace: str) -> None:
         try:
@@ -70,6 +76,7 @@ class ArgoCd:
             if missing and error.status == NOT_FOUND:
                 return None
             told = str(error.body or error.reason).splitlines()[0]
-            raise PlatformError(f"{verb.partition('_')[0]} {plural} {arguments.get('name', '')}: {error.status} {told}") from None
+            kind = Unanswered if error.status in UNWELL else PlatformError
+            raise kind(f"{verb.partition('_')[0]} {plural} {arguments.get('name', '')}: {error.status} {told}") from None
         except HTTPError as error:
-            raise PlatformError(f"{verb.partition('_')[0]} {plural}: the API does not answer ({error})") from None
+            raise Unanswered(f"{verb.partition('_')[0]} {plural}: the API does not answer ({error})") from None

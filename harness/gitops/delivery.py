@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -12,7 +13,7 @@ from typing import Any
 import yaml
 
 from harness.errors import PlatformError, UsageError
-from harness.gitops.argocd import ArgoCd
+from harness.gitops.argocd import ArgoCd, Unanswered
 from harness.gitops.manifests import CHART, RELEASED, SYNC_EVERYTHING, USER, VALUES, application, project, release_file
 from harness.gitops.repository import Repository
 from harness.observation import Observation, ServedSample, parse_rollout, parse_weights
@@ -25,6 +26,8 @@ from harness.watch import Watcher
 PROJECT = "gateproof"
 BEFORE_SYNC_SECONDS = 1.0
 """How long the first weight has been in force when the sync is asked for."""
+ASK_AGAIN_SECONDS = 3.0
+"""How long a sync that was asked for may show no sign of itself."""
 SETTLE_SECONDS = 45.0
 """How long Argo CD may take to say what became of a decision or of a revert."""
 REMOVE_SECONDS = 60.0
@@ -51,6 +54,8 @@ class GitDelivery:
     _release: Commit | None = None
     _states: list[AppState] = field(default_factory=list)
     _sync: MiddleSync | None = None
+    _asked_at: float = 0.0
+    """When the sync was asked for last, in epoch seconds."""
 
     def __post_init__(self) -> None:
         """Connect; nothing is written yet."""
@@ -95,23 +100,34 @@ class GitDelivery:
         """Look at the Application, and have it synced once while the candidate has its first weight. To be called often."""
         if self._release is None:
             return
+        with contextlib.suppress(Unanswered):  # it may be about to come back, and the release has a deadline of its own
+            self._follow(watcher, first_weight)
+
+    def _follow(self, watcher: Watcher, first_weight: int) -> None:
         app, state = self._look()
-        if self._sync is None:
-            service = watcher.history("virtualservices")
-            now = parse_weights(service[-1].object, service[-1].at) if service else None
-            if now and now.canary == first_weight and time.time() - now.at >= BEFORE_SYNC_SECONDS and _idle(app, state):
-                self._request_sync()
-        elif self._sync.finished_at is None:
+        if self._sync is not None:
+            if self._sync.finished_at is not None:
+                return
             self._sync = _followed(self._sync, app)
             if self._sync.finished_at is not None:
                 self.say(f"a sync of every object in the middle of the canary: {self._sync.phase}")
+                return
+        # Where ours is neither under way nor done, Argo CD has lost the order, as it does when it begins another one meanwhile.
+        late = time.time() - self._asked_at >= ASK_AGAIN_SECONDS
+        if late and _idle(app, state) and _in_force(watcher, first_weight):
+            self._request_sync()
 
     def _request_sync(self) -> None:
-        note = f"{RELEASE}: a commit that changes no object, so that a sync of it may change nothing\n"
-        commit = self._repository.commit("A note in the middle of the canary", files={"NOTES.md": note})
-        # Its own refresh is left out: the sync names the commit.
-        self._argocd.sync(RELEASE, revision=commit.sha, options=SYNC_EVERYTHING, by=PROJECT)
-        self._sync = MiddleSync(commit=commit, requested_at=time.time())
+        if self._sync is None:
+            note = f"{RELEASE}: a commit that changes no object, so that a sync of it may change nothing\n"
+            commit = self._repository.commit("A note in the middle of the canary", files={"NOTES.md": note})
+            # Its own refresh is left out: the sync names the commit.
+            self._sync = MiddleSync(commit=commit, requested_at=commit.at)
+            if not _idle(*self._look()):  # Git took its time
+                return
+        self._asked_at = time.time()
+        self._argocd.sync(RELEASE, revision=self._sync.commit.sha, options=SYNC_EVERYTHING, by=PROJECT)
+        self._sync = replace(self._sync, requested_at=self._asked_at)
 
     def _look(self) -> tuple[Mapping[str, Any], AppState]:
         app = self._argocd.get("applications", RELEASE)
@@ -158,9 +174,15 @@ class GitDelivery:
         """The first state that meets the condition, or the last one that was seen in time."""
         deadline = time.monotonic() + SETTLE_SECONDS
         while True:
-            _, state = self._look()
-            if condition(state) or time.monotonic() > deadline:
-                return state
+            late = time.monotonic() > deadline
+            try:
+                _, state = self._look()
+            except Unanswered:
+                if late:
+                    raise
+            else:
+                if late or condition(state):
+                    return state
             self.check()
             time.sleep(POLL_SECONDS)
 
@@ -183,6 +205,13 @@ def withdraw(argocd: ArgoCd, check: Callable[[], None]) -> None:
 def _idle(app: Mapping[str, Any], state: AppState) -> bool:
     """Whether Argo CD would take up a sync that is asked for now."""
     return not app.get("operation") and state.operation in FINISHED
+
+
+def _in_force(watcher: Watcher, weight: int) -> bool:
+    """Whether the candidate has this weight, and has had it for a while."""
+    service = watcher.history("virtualservices")
+    now = parse_weights(service[-1].object, service[-1].at) if service else None
+    return bool(now and now.canary == weight and time.time() - now.at >= BEFORE_SYNC_SECONDS)
 
 
 def _followed(sync: MiddleSync, app: Mapping[str, Any]) -> MiddleSync:

@@ -17,7 +17,6 @@ import stat
 import tarfile
 import tempfile
 import time
-from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from py_compile import PycInvalidationMode
@@ -166,14 +165,13 @@ def _require_interpreter(config: ImageConfig, ref: str) -> None:
 
 
 def _compile(temporary: Path, root: Path) -> None:
-    with redirect_stdout(io.StringIO()):
-        compileall.compile_dir(
-            temporary / _COMPILED_FOLDER,
-            quiet=2,
-            stripdir=str(temporary),
-            prependdir=str(root),  # so that tracebacks name the place where the file will be
-            invalidation_mode=PycInvalidationMode.UNCHECKED_HASH,
-        )
+    compileall.compile_dir(
+        temporary / _COMPILED_FOLDER,
+        quiet=2,
+        stripdir=str(temporary),
+        prependdir=str(root),  # so that tracebacks name the place where the file will be
+        invalidation_mode=PycInvalidationMode.UNCHECKED_HASH,
+    )
 
 
 def _remove_abandoned(folder: Path) -> None:

@@ -68,6 +68,15 @@ def test_an_order_kills_restarts_and_is_no_death(owner: Owner, paths: RunPaths) 
     assert orders.take(paths.root) == []
 
 
+def test_orders_are_taken_as_they_were_given_whatever_the_file_system_says(paths: RunPaths) -> None:
+    given = []
+    for number in range(8):
+        given.append(orders.give(paths.root, components=("user",), seconds=0, empty=False))
+        (file,) = paths.root.glob(f"order-*{given[-1]}.json")
+        os.utime(file, (100 - number, 100 - number))
+    assert [each.key for each in orders.take(paths.root)] == given
+
+
 def test_an_order_to_come_back_empty_removes_the_store_alone(owner: Owner, paths: RunPaths) -> None:
     for name in ("prometheus", "etcd"):
         (paths.data / name).mkdir()

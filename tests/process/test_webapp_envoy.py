@@ -134,6 +134,30 @@ def test_the_gateway_sees_what_the_app_cannot_count(tmp_path: Path, plan: Any, s
         wait_for(lambda: server.worker().num_fds() <= files + 1, "release of what was held")
 
 
+def asked(server: Server) -> float:
+    """The users' requests that it has answered."""
+    return server.metric("http_server_request_duration_seconds_count", http_route="/delay/{seconds}")
+
+
+class Left:
+    """Whether Envoy sends to the new server alone: so many requests in a row that none of them went to the old one by chance."""
+
+    def __init__(self, old: Server, new: Server) -> None:
+        self._old, self._new = old, new
+        self._begin()
+
+    def _begin(self) -> None:
+        # In this order: what comes between the two is then no proof.
+        self._of_old, self._of_new = asked(self._old), asked(self._new)
+
+    def __call__(self) -> bool:
+        since = asked(self._new) - self._of_new
+        if asked(self._old) != self._of_old:
+            self._begin()
+            return False
+        return since >= 40
+
+
 def test_replacing_the_app_under_load_loses_no_request(tmp_path: Path) -> None:
     stop = Event()
 
@@ -159,6 +183,7 @@ def test_replacing_the_app_under_load_loses_no_request(tmp_path: Path) -> None:
             wait_for(lambda both=(current, after): all(map(loaded, both)), "load on both")
             # As in Kubernetes: out of the endpoints first, for as long as the preStop sleep takes, and then SIGTERM.
             envoy.route_to(after)
+            wait_for(Left(current, after), "Envoy's worker going by it")
             current.process.terminate()
             assert current.process.wait(DEADLINE_SECONDS) == 0
             current = after

@@ -15,6 +15,7 @@ import yaml
 from harness.chart import Helm
 from harness.errors import PlatformError, UsageError
 from harness.gitops import delivery
+from harness.gitops.argocd import Unanswered
 from harness.gitops.delivery import GitDelivery, withdraw
 from harness.gitops.manifests import RELEASED, SYNC_EVERYTHING, USER, VALUES
 from harness.observation import ServedSample
@@ -30,18 +31,27 @@ DIGEST = "sha256:" + "ab" * 32
 class FakeArgoCd:
     app: dict[str, Any] = field(default_factory=dict)
     asked: list[Any] = field(default_factory=list)
+    away: int = 0
+    """How many questions it leaves unanswered, from now on."""
 
     def put(self, plural: str, wanted: Any) -> None:
         self.asked.append(("put", plural))
 
     def get(self, plural: str, name: str) -> Any:
+        self._answer()
         return copy.deepcopy(self.app) or None
+
+    def _answer(self) -> None:
+        if self.away:
+            self.away -= 1
+            raise Unanswered("the API does not answer")
 
     def refresh(self, name: str) -> None:
         self.asked.append("refresh")
 
     def sync(self, name: str, *, revision: str, options: Any, by: str) -> None:
         self.asked.append(("sync", revision, tuple(options), by))
+        self._answer()
 
     def delete(self, plural: str, name: str) -> bool:
         self.asked.append("delete")
@@ -80,9 +90,22 @@ class Set:
     def status(self, **status: Any) -> None:
         self.argocd.app = {"status": status}
 
+    @property
+    def syncs(self) -> list[Any]:
+        """What was asked for as a sync."""
+        return [each for each in self.argocd.asked if each[0] == "sync"]
+
     def tick(self, weight: int, *, age: float = 5.0) -> None:
         service = SimpleNamespace(object=w.virtual_service(weight), at=delivery.time.time() - age)
         self.made.tick(SimpleNamespace(history=lambda kind: [service]), 10)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The time, to be set."""
+    now = [1e9]
+    monkeypatch.setattr(delivery, "time", SimpleNamespace(time=lambda: now[0], monotonic=lambda: now[0], sleep=lambda _: None))
+    return now
 
 
 @pytest.fixture
@@ -139,8 +162,76 @@ def test_the_sync_comes_once_under_the_first_weight_and_not_too_soon(ready: Set)
     assert len(ready.repository.commits) == 2
     for _ in range(3):
         ready.tick(10)
-    syncs = [each for each in ready.argocd.asked if each[0] == "sync"]
-    assert syncs == [("sync", f"{3:040d}", SYNC_EVERYTHING, "gateproof")]
+    assert ready.syncs == [("sync", f"{3:040d}", SYNC_EVERYTHING, "gateproof")]
+
+
+def test_a_sync_that_argo_cd_has_lost_is_asked_for_again(ready: Set, clock: list[float]) -> None:
+    released(ready)
+    ready.tick(10)
+    clock[0] += 1
+    ready.tick(10)
+    assert len(ready.syncs) == 1, "it may only be slow"
+    clock[0] += 5
+    ready.tick(30)
+    assert len(ready.syncs) == 1, "at another weight it would prove nothing"
+    ready.argocd.app["operation"] = {"sync": {}}
+    ready.tick(10)
+    assert len(ready.syncs) == 1, "it is still to be taken up"
+    del ready.argocd.app["operation"]
+    ready.tick(10)
+    assert ready.syncs == [("sync", f"{3:040d}", SYNC_EVERYTHING, "gateproof")] * 2
+    assert len(ready.repository.commits) == 3
+
+
+def test_it_waits_where_argo_cd_begins_a_sync_while_the_note_is_committed(ready: Set) -> None:
+    released(ready)
+    commit = ready.repository.commit
+
+    def while_it_begins(*args: Any, **options: Any) -> Commit:
+        ready.status(operationState={"phase": "Running"})
+        return commit(*args, **options)
+
+    ready.repository.commit = while_it_begins  # type: ignore[method-assign]
+    ready.tick(10)
+    ready.tick(10)
+    assert ready.syncs == []
+    ready.status(operationState={"phase": "Succeeded"})
+    ready.tick(10)
+    assert ready.syncs == [("sync", f"{3:040d}", SYNC_EVERYTHING, "gateproof")]
+    assert len(ready.repository.commits) == 3
+
+
+def test_an_api_that_is_away_for_a_while_ends_nothing(ready: Set, clock: list[float]) -> None:
+    released(ready)
+    ready.argocd.away = 3
+    for _ in range(3):
+        ready.tick(10)
+    assert ready.syncs == []
+    ready.argocd.away = 0
+    ready.tick(10)
+    assert len(ready.syncs) == 1
+    ready.argocd.away = 1
+    clock[0] += 5
+    ready.tick(10)
+    assert len(ready.repository.commits) == 3
+
+
+def test_an_api_that_stays_away_at_the_end_is_told(ready: Set) -> None:
+    released(ready)
+    ready.argocd.away = 1
+    with pytest.raises(Unanswered):
+        ready.made.conclude(w.good_promote().observation(), SimpleNamespace(), lambda _: ())  # type: ignore[arg-type]
+
+
+def test_an_api_that_is_away_at_the_end_is_asked_again(ready: Set, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(delivery, "SETTLE_SECONDS", 60.0)
+    released(ready)
+    ready.status(operationState={"phase": "Succeeded"}, health={"status": "Healthy"}, sync={"status": "Synced"})
+    ready.argocd.away = 2
+    facts = ready.made.conclude(w.good_promote().observation(), SimpleNamespace(), lambda _: ()).gitops  # type: ignore[arg-type]
+    assert facts
+    assert facts.decided
+    assert facts.decided.health == "Healthy"
 
 
 @pytest.mark.parametrize("busy", [{"operationState": {"phase": "Running"}}, {}])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 import uuid
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -26,7 +27,8 @@ class Order:
 def give(folder: Path, *, components: tuple[str, ...], seconds: float, empty: bool) -> str:
     """Leave an order for the owner; returns its key. Only who may write into the run's folder can. Raises as `unusable` says."""
     order = Order(key=uuid.uuid4().hex, components=components, seconds=seconds, empty=empty)
-    part = folder / f"order-{order.key}.part"
+    # The file system's own times are too coarse to tell which of two came first.
+    part = folder / f"order-{time.time_ns():020d}-{order.key}.part"
     try:
         with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
             json.dump(asdict(order), file)
@@ -45,7 +47,7 @@ def forget(folder: Path) -> None:
 def take(folder: Path) -> list[Order]:
     """The orders that wait, the oldest first; each is handed out once. What cannot be read is dropped."""
     found = []
-    for path in sorted(folder.glob("order-*.json"), key=lambda each: each.stat().st_mtime_ns):
+    for path in sorted(folder.glob("order-*.json")):
         try:
             given = json.loads(path.read_text())
             found.append(Order(**{**given, "components": tuple(given["components"])}))

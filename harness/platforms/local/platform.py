@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,8 @@ class LocalPlatform:
     """A file of ready programs, where an option names one."""
     name: str = "local"
     most_lanes: int = 32
+    _owner: subprocess.Popen[bytes] | None = field(default=None, init=False, repr=False)
+    """What was started here, if it was."""
 
     def foresee(self, objects: Iterable[Mapping[str, Any]]) -> None:
         """Nothing is to be prepared here: whoever owns the platform may do everything in it."""
@@ -94,7 +96,9 @@ class LocalPlatform:
         ]
         env = os.environ | {"PYTHONPATH": str(Path(harness.__file__).parents[1])}
         with (self.run_dir / "owner.log").open("w") as log:
-            owner = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=env, start_new_session=True)
+            self._owner = owner = subprocess.Popen(
+                argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=env, start_new_session=True
+            )
         try:
             return self._wait_ready(owner, say)
         except BaseException:
@@ -102,6 +106,7 @@ class LocalPlatform:
                 owner.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
                 owner.wait(STOP_TIMEOUT_SECONDS)
+            self._owner = None
             raise
 
     def _wait_ready(self, owner: subprocess.Popen[bytes], say: Say) -> state.State:
@@ -158,14 +163,16 @@ class LocalPlatform:
         """The platform for one scenario at a time: started if it is not up, and then stopped at the end unless `keep`."""
         self.paths.make()
         with state.used(self.run_dir, self.paths.run_lock):
-            mine = self.read() is None
-            up = self.up(say, detach=keep)
-            if mine:
-                say(f"platform ready after {up.ready_after:.1f} s")
+            self._owner = None
+            # All of it inside: an interrupt that comes as the platform gets ready must not leave it to end by itself.
             try:
+                up = self.up(say, detach=keep)
+                if self._owner is not None:
+                    say(f"platform ready after {up.ready_after:.1f} s")
                 yield self.endpoints()
             finally:
-                if mine and not keep:
+                # One that was up before, or was brought up by somebody else just now, is not ours to stop.
+                if self._owner is not None and not keep:
                     self.down()
 
     @contextlib.contextmanager
