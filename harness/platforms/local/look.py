@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import requests
 
@@ -72,3 +73,17 @@ def logs(paths: RunPaths) -> dict[str, Path]:
         name = "/".join(["pod", *pod[:2]] if len(pod) == 3 else ["pod", *pod])
         found[f"{name}/{container}/{path.stem}"] = path
     return {name: path for name, path in found.items() if path.is_file()}
+
+
+def described(status: Mapping[str, Any]) -> str:
+    """A platform's status, for people: what runs, and where it can be reached."""
+    if status["phase"] == "down":
+        return f"no platform is up in {status['run_dir']}"
+    rows = [f"platform {status['phase']} in {status['run_dir']} (pid {status['pid']}), {status['rss_bytes'] / 2**20:.0f} MiB"]
+    for each in status["components"]:
+        pid = f"pid {each['pid']}" if each["pid"] else ""
+        memory = f"{each['rss'] / 2**20:5.0f} MiB" if each["rss"] else ""
+        rows.append(f"  {each['name']:<24} {each['state']:<9} {pid:<11} {memory}")
+    rows += [f"  {name:<24} {url}" for name, url in status["urls"].items()]
+    rows += [f"  {line}" for line in status["died"].values()]
+    return "\n".join(rows)

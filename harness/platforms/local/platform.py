@@ -303,17 +303,7 @@ class LocalPlatform:
 
     def describe(self) -> str:
         """The platform's state, for people."""
-        now = self.status()
-        if now["phase"] == "down":
-            return f"no platform is up in {self.run_dir}"
-        rows = [f"platform {now['phase']} in {self.run_dir} (pid {now['pid']}), {now['rss_bytes'] / 2**20:.0f} MiB"]
-        for each in now["components"]:
-            pid = f"pid {each['pid']}" if each["pid"] else ""
-            memory = f"{each['rss'] / 2**20:5.0f} MiB" if each["rss"] else ""
-            rows.append(f"  {each['name']:<24} {each['state']:<9} {pid:<11} {memory}")
-        rows += [f"  {name:<24} {url}" for name, url in now["urls"].items()]
-        rows += [f"  {line}" for line in now["died"].values()]
-        return "\n".join(rows)
+        return look.described(self.status())
 
     def _urls(self, now: state.State) -> dict[str, str]:
         return links(now.ports, kubectl=self.tools()["kubectl"], kubeconfig=self.paths.kubeconfig, gitops=now.gitops)
