@@ -17,6 +17,8 @@ TIMEOUT_SECONDS = 10.0
 NOT_FOUND = 404
 UNWELL = frozenset({429, *range(500, 600)})
 """Answers of an API that is too busy, or just starting or ending: another time it may answer."""
+ROLES_UNKNOWN = frozenset({401, 403})
+"""What kube-apiserver answers to anybody for a moment after its start, until it has read who may do what."""
 
 
 class Unanswered(PlatformError):
@@ -33,6 +35,7 @@ class ArgoCd:
             raise PlatformError(f"Argo CD cannot be asked: {kubeconfig}: {error}") from None
         self._api = client.CustomObjectsApi(connection)
         self._namespace = namespace
+        self._welcome = False
 
     def put(self, plural: str, wanted: Mapping[str, Any]) -> None:
         """Create an object, or give the one that is there this spec."""
@@ -68,7 +71,7 @@ class ArgoCd:
 
     def _call(self, verb: str, plural: str, *, missing: bool = False, **arguments: Any) -> Any:
         try:
-            return getattr(self._api, verb)(
+            answer = getattr(self._api, verb)(
                 group=GROUP, version=VERSION, namespace=self._namespace, plural=plural,
                 _request_timeout=TIMEOUT_SECONDS, **arguments,
             )  # fmt: skip
@@ -76,7 +79,11 @@ class ArgoCd:
             if missing and error.status == NOT_FOUND:
                 return None
             told = str(error.body or error.reason).splitlines()[0]
-            kind = Unanswered if error.status in UNWELL else PlatformError
+            # Who was let in before has hardly lost the right to it: it is the API that has just been started again.
+            unwell = error.status in UNWELL or (self._welcome and error.status in ROLES_UNKNOWN)
+            kind = Unanswered if unwell else PlatformError
             raise kind(f"{verb.partition('_')[0]} {plural} {arguments.get('name', '')}: {error.status} {told}") from None
         except HTTPError as error:
             raise Unanswered(f"{verb.partition('_')[0]} {plural}: the API does not answer ({error})") from None
+        self._welcome = True
+        return answer
