@@ -64,8 +64,8 @@ def complete_html(environment: Environment, html_file: str | None) -> None:
 def end_once(environment: Environment) -> None:
     """Have one end alone: each SIGTERM begins another, and the time limit one more, while users still wait for their answers.
 
-    A second end would not wait for them, and would write an empty count over the first one's. Whoever comes later stands still
-    here, until the first one ends the process.
+    A second end would write an empty count over the first one's, because saving the JSON file clears the statistics. Whoever
+    comes later stands still here, until the first one ends the process.
     """
     begun = False
 

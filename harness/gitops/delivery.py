@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -56,6 +55,8 @@ class GitDelivery:
     _sync: MiddleSync | None = None
     _asked_at: float = 0.0
     """When the sync was asked for last, in epoch seconds."""
+    _untold: bool = False
+    """Whether the last question was left unanswered."""
 
     def __post_init__(self) -> None:
         """Connect; nothing is written yet."""
@@ -100,8 +101,14 @@ class GitDelivery:
         """Look at the Application, and have it synced once while the candidate has its first weight. To be called often."""
         if self._release is None:
             return
-        with contextlib.suppress(Unanswered):  # it may be about to come back, and the release has a deadline of its own
+        try:
             self._follow(watcher, first_weight)
+        except Unanswered as error:  # it may be about to come back, and the release has a deadline of its own
+            if not self._untold:
+                self.say(f"Argo CD cannot be asked: {error}")
+            self._untold = True
+        else:
+            self._untold = False
 
     def _follow(self, watcher: Watcher, first_weight: int) -> None:
         app, state = self._look()
@@ -171,18 +178,17 @@ class GitDelivery:
         )
 
     def _wait(self, condition: Callable[[AppState], bool]) -> AppState:
-        """The first state that meets the condition, or the last one that was seen in time."""
-        deadline = time.monotonic() + SETTLE_SECONDS
+        """The first state that meets the condition, or the last one that was seen in time. Raises Unanswered where none was."""
+        deadline, state = time.monotonic() + SETTLE_SECONDS, None
         while True:
-            late = time.monotonic() > deadline
+            late = time.monotonic() >= deadline
             try:
                 _, state = self._look()
             except Unanswered:
-                if late:
+                if late and state is None:
                     raise
-            else:
-                if late or condition(state):
-                    return state
+            if state is not None and (late or condition(state)):
+                return state
             self.check()
             time.sleep(POLL_SECONDS)
 

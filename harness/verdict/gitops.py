@@ -76,7 +76,7 @@ def _untold(facts: GitOpsFacts, observation: Observation) -> str:
     if sync is None:
         return "no sync was made: the step was over too soon"
     if sync.finished_at is None:
-        return "the sync did not end before the decision"
+        return "the sync was not made, or did not end, before the decision"
     if sync.phase != "Succeeded":
         return f"the sync itself {sync.phase}: {sync.message}"
     if not any(each.startswith("VirtualService/") for each in sync.applied):

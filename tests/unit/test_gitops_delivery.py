@@ -33,6 +33,8 @@ class FakeArgoCd:
     asked: list[Any] = field(default_factory=list)
     away: int = 0
     """How many questions it leaves unanswered, from now on."""
+    lost: int = 0
+    """How many answers to an order get lost."""
 
     def put(self, plural: str, wanted: Any) -> None:
         self.asked.append(("put", plural))
@@ -51,7 +53,9 @@ class FakeArgoCd:
 
     def sync(self, name: str, *, revision: str, options: Any, by: str) -> None:
         self.asked.append(("sync", revision, tuple(options), by))
-        self._answer()
+        if self.lost:
+            self.lost -= 1
+            raise Unanswered("the API does not answer")
 
     def delete(self, plural: str, name: str) -> bool:
         self.asked.append("delete")
@@ -201,24 +205,48 @@ def test_it_waits_where_argo_cd_begins_a_sync_while_the_note_is_committed(ready:
     assert len(ready.repository.commits) == 3
 
 
-def test_an_api_that_is_away_for_a_while_ends_nothing(ready: Set, clock: list[float]) -> None:
+def test_an_api_that_is_away_for_a_while_ends_nothing_and_is_told_once(ready: Set) -> None:
     released(ready)
     ready.argocd.away = 3
-    for _ in range(3):
+    for _ in range(4):
         ready.tick(10)
-    assert ready.syncs == []
-    ready.argocd.away = 0
-    ready.tick(10)
     assert len(ready.syncs) == 1
     ready.argocd.away = 1
+    ready.tick(10)
+    assert [each for each in ready.said if "cannot be asked" in each] == ["Argo CD cannot be asked: the API does not answer"] * 2
+
+
+def test_an_api_that_goes_away_behind_the_note_gets_one_note(ready: Set) -> None:
+    released(ready)
+    commit = ready.repository.commit
+
+    def while_it_goes(*args: Any, **options: Any) -> Commit:
+        ready.argocd.away = 1
+        return commit(*args, **options)
+
+    ready.repository.commit = while_it_goes  # type: ignore[method-assign]
+    ready.tick(10)
+    assert ready.syncs == []
+    ready.tick(10)
+    assert ready.syncs == [("sync", f"{3:040d}", SYNC_EVERYTHING, "gateproof")]
+    assert len(ready.repository.commits) == 3
+
+
+def test_an_order_whose_answer_is_lost_is_given_again_when_there_is_no_sign_of_it(ready: Set, clock: list[float]) -> None:
+    released(ready)
+    ready.argocd.lost = 1
+    for _ in range(2):
+        ready.tick(10)
+    assert len(ready.syncs) == 1, "it may have been taken"
     clock[0] += 5
     ready.tick(10)
+    assert len(ready.syncs) == 2
     assert len(ready.repository.commits) == 3
 
 
 def test_an_api_that_stays_away_at_the_end_is_told(ready: Set) -> None:
     released(ready)
-    ready.argocd.away = 1
+    ready.argocd.away = 1000
     with pytest.raises(Unanswered):
         ready.made.conclude(w.good_promote().observation(), SimpleNamespace(), lambda _: ())  # type: ignore[arg-type]
 

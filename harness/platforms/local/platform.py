@@ -119,7 +119,7 @@ class LocalPlatform:
                 if component["state"] == "ready" and component["name"] not in said:
                     said.add(component["name"])
                     say(f"{component['name']} ready after {component['ready_after']:.1f} s")
-            if now and now.phase == "ready":
+            if now and now.phase == "ready" and now.pid == owner.pid:  # and not somebody else's, who was faster
                 return now
             if code is not None:
                 raise self._owner_failed(code, now)

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from harness.errors import EXIT_USAGE, UsageError
+from harness.platforms.local import state
 from harness.platforms.local.platform import LocalPlatform
 from harness.signals import Stopped
 
@@ -60,3 +62,14 @@ def test_each_session_has_to_start_it_anew_to_stop_it(tmp_path: Path) -> None:
     with made.session(lambda _: None, keep=False):
         pass
     assert made.stops == 0
+
+
+def test_a_platform_that_somebody_else_brought_up_meanwhile_is_not_taken_for_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    theirs = SimpleNamespace(phase="ready", pid=1, components=[], error="")
+    monkeypatch.setattr(state, "read", lambda _: theirs)
+    monkeypatch.setattr(state, "held", lambda _: True)
+    ours = SimpleNamespace(pid=2, poll=lambda: EXIT_USAGE)
+    with pytest.raises(UsageError, match="in use by another run"):
+        LocalPlatform(run_dir=tmp_path)._wait_ready(ours, lambda _: None)  # type: ignore[arg-type]
